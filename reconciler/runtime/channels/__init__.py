@@ -1,0 +1,1 @@
+"""Ways out of the engine: one request becomes one outcome."""

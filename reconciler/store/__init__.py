@@ -1,0 +1,1 @@
+"""Durable memory, and the only place where the two journeys meet."""

@@ -1,0 +1,1 @@
+"""The tests: see the map of the tree in the README."""
