@@ -4,11 +4,11 @@ Each form is an array that starts with its version, so that a later engine reads
 kept as an object with its name and its context, never as text (`grammar.template.Secret`).
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import orjson
 
-from reconciler.grammar.template import Context, Rendered, Secret
+from reconciler.grammar.template import from_parts, to_parts
 from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Refused, Request, Unreachable
 from reconciler.model.resource import Method
 
@@ -26,9 +26,10 @@ def dump_request(request: Request) -> bytes:
             request.scheme,
             request.host,
             request.port,
-            _parts(request.target),
-            [(name, _parts(value)) for name, value in request.headers],
-            None if request.body is None else _parts(request.body),
+            to_parts(request.target),
+            [(name, to_parts(value)) for name, value in request.headers],
+            None if request.credentials is None else to_parts(request.credentials),
+            None if request.body is None else to_parts(request.body),
             request.send_sni,
         )
     )
@@ -39,15 +40,16 @@ def load_request(text: bytes | str) -> Request:
     version, *fields = orjson.loads(text)
     if version != _HTTP_1:
         raise ValueError(f"a request of form {version!r} is from another version of the engine")
-    method, scheme, host, port, target, headers, body, send_sni = fields
+    method, scheme, host, port, target, headers, credentials, body, send_sni = fields
     return HttpRequest(
         method=Method(method),
         scheme=scheme,
         host=host,
         port=port,
-        target=_rendered(target),
-        headers=tuple((name, _rendered(value)) for name, value in headers),
-        body=None if body is None else _rendered(body),
+        target=from_parts(target),
+        headers=tuple((name, from_parts(value)) for name, value in headers),
+        credentials=None if credentials is None else from_parts(credentials),
+        body=None if body is None else from_parts(body),
         send_sni=send_sni,
     )
 
@@ -76,15 +78,3 @@ def load_outcome(text: bytes | str) -> Outcome:
             return Unreachable(reason, detail)
         case _:
             raise ValueError("an outcome of a form that this version of the engine does not know")
-
-
-def _parts(rendered: Rendered) -> Any:
-    if isinstance(rendered, str):
-        return rendered
-    return [part if isinstance(part, str) else {"secret": part.name, "context": part.context} for part in rendered]
-
-
-def _rendered(parts: Any) -> Rendered:
-    if isinstance(parts, str):
-        return parts
-    return tuple(part if isinstance(part, str) else Secret(part["secret"], Context(part["context"])) for part in parts)

@@ -18,7 +18,7 @@ from hashlib import blake2b
 
 import orjson
 
-from reconciler.grammar.template import Value
+from reconciler.grammar.payload import Value
 from reconciler.model.message import Message, MessageType, Refusal
 
 __all__ = ["SUPPORTED_TYPES", "dump_message", "load_message", "message_id", "read_message"]

@@ -73,18 +73,21 @@ class HttpRequest:
         scheme: `http` or `https`.
         host: lower-case ASCII name or address, an IPv6 address without brackets.
         target: path and query, percent-encoded.
-        headers: the callback's own and Authorization and Content-Type; Host, Content-Length and Connection are the
+        headers: the callback's own, and Content-Type where there is a body; Host, Content-Length and Connection are the
             channel's to write.
+        credentials: `login:password` of the URL, which the channel sends as Basic authorization (RFC 7617); None
+            without.
         body: None when there is none (GET); sent as UTF-8.
         send_sni: whether the TLS handshake names the host; the certificate is verified against it either way.
     """
 
     method: Method
-    scheme: Literal["http", "https"]
+    scheme: str
     host: str
     port: int
     target: Rendered
     headers: tuple[tuple[str, Rendered], ...]
+    credentials: Rendered | None
     body: Rendered | None
     send_sni: bool
     kind: Literal["http"] = field(default="http", init=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from reconciler.grammar.template import Value
+from reconciler.grammar.payload import Value
 
 __all__ = ["Message", "MessageType", "Refusal"]
 

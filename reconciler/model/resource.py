@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from reconciler.grammar.payload import PayloadConfig
-from reconciler.grammar.template import Template, UrlTemplate
+from reconciler.grammar.template import Template
+from reconciler.grammar.url import UrlTemplate
 
 __all__ = [
     "BatchUrlChannel",

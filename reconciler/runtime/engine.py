@@ -1,0 +1,297 @@
+"""The engine: takes messages in, keeps them, sends what they promise, and executes exactly one revision at a time.
+
+1. `take` routes all messages of one call by the router it finds at its start, stores messages and deliveries together,
+   and only then returns: what it returned is durable and bound to one revision.
+2. A new revision is compiled before it is published, and becomes the engine's router in one assignment after it is
+   durable. Deliveries that were made keep the bytes they promised.
+3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
+   is the queue.
+4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due.
+5. `stop` takes nothing new, lets attempts in flight end, gives leases back. What was taken stays for the next start.
+"""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reconciler.codec.revision import next_revision
+from reconciler.errors import RevisionConflict, StoreError
+from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest, Lease, RetryAt, Settlement, State
+from reconciler.model.message import Message
+from reconciler.model.revision import EMPTY, Amendment, Publication, Revision
+from reconciler.runtime.channels.protocol import Channel
+from reconciler.runtime.events import Events
+from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
+from reconciler.runtime.routing import Explanation, Router
+from reconciler.runtime.worker import Capacity, Worker
+from reconciler.store.protocol import FIRST_TOKEN, Arrival, DeliveryFilter, MessageRecord, Store
+
+__all__ = ["Engine", "Explained", "Taken"]
+
+# How far clocks may jump before we notice: a timer never sleeps longer than this without looking at the wall clock.
+_LONGEST_NAP = timedelta(seconds=30)
+_CLAIM_LIMIT = 1_024
+_ROUTERS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a message: `repeated` when it was known before, `routed` when its device type was known."""
+
+    message: Message
+    repeated: bool
+    routed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A message, what the revision it was routed under makes of it, and its deliveries as they stand."""
+
+    record: MessageRecord
+    explanation: Explanation
+
+
+class Engine:
+    """One engine over one store. Create it, `start` it, use it, `stop` it; the store and channel stay the caller's."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        channel: Channel[HttpRequest],
+        now: Callable[[], datetime],
+        dice: Callable[[], float],
+        name: str = "engine",
+        policy: RetryPolicy = OPERATOR_POLICY,
+        capacity: Capacity | None = None,
+    ) -> None:
+        self.store = store
+        self.policy = policy
+        self.events = Events()
+        self._name = name
+        self._now = now
+        self._capacity = capacity or Capacity()
+        self._revision = EMPTY
+        self._router = Router.compile(EMPTY)
+        self._routers: OrderedDict[int, Router] = OrderedDict()
+        self._publishing = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._due_at: datetime | None = None
+        self._claimer: asyncio.Task[None] | None = None
+        self._running = False
+        self.worker = Worker(
+            outbox=store,
+            channel=channel,
+            policy=policy,
+            capacity=self._capacity,
+            now=now,
+            dice=dice,
+            told=self._settled,
+            room_freed=self._look_now,
+            store_failed=self.events.store_failed,
+        )
+
+    @property
+    def revision(self) -> Revision:
+        """The revision that messages are routed by now."""
+        return self._revision
+
+    @property
+    def is_running(self) -> bool:
+        """Whether messages are taken."""
+        return self._running
+
+    def now(self) -> datetime:
+        """The engine's time."""
+        return self._now()
+
+    async def start(self) -> None:
+        """Load the current revision and take up what an earlier run left behind."""
+        self._adopt(await self.store.current())
+        self._due_at = await self.store.next_claim_at()
+        self._running = True
+        self._claimer = asyncio.create_task(self._claim_what_falls_due())
+
+    async def stop(self) -> None:
+        """Take nothing new, finish attempts in flight, give everything else back; safe to call twice."""
+        self._running = False
+        claimer, self._claimer = self._claimer, None
+        if claimer is not None:
+            claimer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await claimer
+            await self.worker.drain()
+        self.events.close()
+
+    async def take(self, messages: Sequence[Message]) -> Sequence[Taken]:
+        """Make messages and their deliveries durable; an answer for each, in order.
+
+        Raises:
+            StoreError: nothing of this call was kept; `StoreFull` when the disk holds no more.
+        """
+        router, now = self._router, self._now()
+        arrivals: list[Arrival] = []
+        routed: list[bool] = []
+        reserved: list[Delivery] = []
+        for message in messages:
+            route = router.route(message, now=now)
+            held, queued = self._admit(route.deliveries)
+            reserved += held
+            arrivals.append(Arrival(message, router.revision, held, queued))
+            routed.append(route.device_type_known)
+        try:
+            fresh = await self.store.accept(arrivals, worker=self._name, lease=self._capacity.lease, now=now)
+        except BaseException:
+            # The deliveries never came to be, or (when cancelled) wait for their lease to expire: no room is theirs.
+            for delivery in reserved:
+                self.worker.unreserve(delivery.endpoint)
+            raise
+        expires_at = now + self._capacity.lease
+        for arrival, new in zip(arrivals, fresh, strict=True):
+            if not new:
+                for delivery in arrival.held:
+                    self.worker.unreserve(delivery.endpoint)
+                continue
+            self.worker.offer([Lease(delivery, FIRST_TOKEN, expires_at) for delivery in arrival.held])
+            if arrival.queued:
+                self._due_by(now)
+        taken = [Taken(a.message, not new, known) for a, new, known in zip(arrivals, fresh, routed, strict=True)]
+        repeated = sum(each.repeated for each in taken)
+        self.events.taken(
+            accepted=len(taken) - repeated,
+            repeated=repeated,
+            unrouted=sum(not (each.repeated or each.routed) for each in taken),
+        )
+        return taken
+
+    async def publish(
+        self, amendments: Sequence[Amendment], *, owner: str, expect: int, publication: Publication
+    ) -> Revision | tuple[Problem, ...]:
+        """Publish the next revision; problems instead when an amendment cannot be made.
+
+        Raises:
+            RevisionConflict: `expect` is not the current revision's number.
+            StoreError: it could not be kept; the current revision stays.
+        """
+        async with self._publishing:
+            if expect != self._revision.number:
+                raise RevisionConflict(expected=expect, current=self._revision.number)
+            revision = next_revision(self._revision, amendments, owner=owner, publication=publication)
+            if not isinstance(revision, Revision):
+                return revision
+            router = Router.compile(revision, known=self._router)
+            await self.store.publish(revision)
+            self._adopt(revision, router)
+            self.events.published(revision)
+            return revision
+
+    async def explain(self, message_id: str) -> Explained | None:
+        """What happened to a message and why; None when there is none of that id."""
+        record = await self.store.message(message_id)
+        if record is None:
+            return None
+        router = await self._router_of(record.revision)
+        return Explained(record, router.explain(record.message))
+
+    async def replay(self, ids: Sequence[DeliveryId]) -> int:
+        """Send finished deliveries again, the same bytes, at once; how many there were to send."""
+        now = self._now()
+        replayed = await self.store.replay(ids, now=now)
+        if replayed:
+            self._due_by(now)
+        return replayed
+
+    async def replay_where(self, where: DeliveryFilter, *, limit: int) -> int:
+        """Replay the newest `limit` undelivered deliveries that match."""
+        records = await self.store.deliveries(where, limit=limit)
+        return await self.replay([r.delivery.id for r in records if r.delivery.state is not State.PENDING])
+
+    def _admit(self, deliveries: tuple[Delivery, ...]) -> tuple[tuple[Delivery, ...], tuple[Delivery, ...]]:
+        """Those the worker has room for, now reserved, and the others."""
+        if len(deliveries) == 1:  # by far the most frequent case
+            return (deliveries, ()) if self.worker.reserve(deliveries[0].endpoint) else ((), deliveries)
+        held = tuple(d for d in deliveries if self.worker.reserve(d.endpoint))
+        kept = {d.id for d in held}
+        return held, tuple(d for d in deliveries if d.id not in kept)
+
+    def _adopt(self, revision: Revision, router: Router | None = None) -> None:
+        self._router = router or Router.compile(revision, known=self._router)
+        self._revision = revision
+        self._remember(self._router)
+
+    async def _router_of(self, number: int) -> Router:
+        router = self._routers.get(number)
+        if router is None:
+            revision = await self.store.revision(number)
+            if revision is None:
+                raise StoreError(f"revision {number} is missing from the store, though a message was routed by it")
+            router = Router.compile(revision, known=self._router)
+            self._remember(router)
+        return router
+
+    def _remember(self, router: Router) -> None:
+        self._routers[router.revision] = router
+        self._routers.move_to_end(router.revision)
+        while len(self._routers) > _ROUTERS_KEPT:
+            self._routers.popitem(last=False)
+
+    def _settled(self, settlement: Settlement) -> None:
+        if isinstance(settlement.step, RetryAt):
+            self._due_by(settlement.step.when)
+        self.events.settled(settlement)
+
+    def _due_by(self, when: datetime) -> None:
+        if self._due_at is None or when < self._due_at:
+            self._due_at = when
+            self._wake.set()
+
+    def _look_now(self) -> None:
+        self._due_by(self._now())
+
+    async def _claim_what_falls_due(self) -> None:
+        while True:
+            self._wake.clear()
+            now = self._now()
+            if self._due_at is None:
+                await self._wake.wait()
+            elif self._due_at > now:
+                nap = min(self._due_at - now, _LONGEST_NAP).total_seconds()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(nap):
+                        await self._wake.wait()
+            else:
+                await self._claim(now)
+
+    async def _claim(self, now: datetime) -> None:
+        """Claim once, and find out when to look again."""
+        self._due_at = None  # whatever falls due from here on sets it anew
+        room, default_room = self.worker.room()
+        try:
+            leases = await self.store.claim(
+                worker=self._name,
+                room=room,
+                default_room=default_room,
+                limit=_CLAIM_LIMIT,
+                lease=self._capacity.lease,
+                now=now,
+            )
+            self._take_up(leases)
+            due_at = await self.store.next_claim_at()
+        except StoreError as error:
+            self.events.store_failed(error)
+            due_at = now + timedelta(seconds=1)
+        if due_at is None:
+            return
+        if due_at <= now and not leases:
+            # All that is due belongs to endpoints without room: `room_freed` will wake us, this is the net below.
+            due_at = now + timedelta(seconds=1)
+        self._due_by(due_at)
+
+    def _take_up(self, leases: Sequence[Lease]) -> None:
+        """Hand claimed leases to the worker; room was known when they were claimed, messages may have used it since."""
+        for lease in leases:
+            self.worker.reserve_claimed(lease.delivery.endpoint)
+        self.worker.offer(leases)

@@ -1,0 +1,147 @@
+"""What happens in the engine, for those who watch: counters for metrics, a stream for tailing, events for the log.
+
+1. Watching never slows the engine: counting is an addition, a subscriber that does not read loses the oldest events
+   and is told how many.
+2. One log event for each thing that happened, with fields instead of prose. Payloads, bodies and secrets never.
+   Deliveries that go well are logged at DEBUG, because there are thousands a second.
+"""
+
+import asyncio
+import logging
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from reconciler.errors import StoreError
+from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
+from reconciler.model.revision import Revision
+
+__all__ = ["BUCKETS", "Counters", "Events", "Lost"]
+
+log = logging.getLogger("reconciler.engine")
+
+# Upper bounds in seconds; the last finite one is the deadline of an attempt.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SUBSCRIBER_BACKLOG = 1_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the engine started."""
+
+    accepted: int = 0
+    repeated: int = 0
+    unrouted: int = 0
+    refused: int = 0
+    attempts: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "refused": 0, "unreachable": 0})
+    delivered: int = 0
+    undelivered: int = 0
+    store_failures: int = 0
+    attempt_buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    attempt_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A subscriber was too slow: this many events are missing here."""
+
+    count: int
+
+
+class _Subscriber:
+    def __init__(self) -> None:
+        self.waiting: deque[Settlement] = deque()
+        self.lost = 0
+        self.wake = asyncio.Event()
+
+
+class Events:
+    """Counts, logs and streams."""
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+        self._subscribers: set[_Subscriber] = set()
+        self._closed = False
+
+    def taken(self, *, accepted: int, repeated: int, unrouted: int) -> None:
+        """Messages became durable, `unrouted` of them without a device type that is known; others were recognised."""
+        counters = self.counters
+        counters.accepted += accepted
+        counters.repeated += repeated
+        counters.unrouted += unrouted
+
+    def refused(self, count: int) -> None:
+        """Messages were refused at the door."""
+        self.counters.refused += count
+
+    def settled(self, settlement: Settlement) -> None:
+        """An attempt ended, and its settlement is durable."""
+        counters, attempt, outcome = self.counters, settlement.attempt, settlement.attempt.outcome
+        counters.attempts[outcome.kind] += 1
+        seconds = attempt.duration.total_seconds()
+        counters.attempt_buckets[bisect_left(BUCKETS, seconds)] += 1
+        counters.attempt_seconds += seconds
+        if isinstance(settlement.step, Done):
+            counters.delivered += 1
+            level = logging.DEBUG
+        else:
+            counters.undelivered += isinstance(settlement.step, GiveUp)
+            level = logging.WARNING
+        if log.isEnabledFor(level):
+            delivery = settlement.lease.delivery
+            log.log(
+                level,
+                "delivery.attempted",
+                extra={
+                    "delivery": str(delivery.id),
+                    "callback": str(delivery.callback),
+                    "revision": delivery.revision,
+                    "endpoint": delivery.endpoint,
+                    "attempt": attempt.number,
+                    "duration_ms": round(seconds * 1000, 3),
+                    "outcome": outcome.kind,
+                    "cause": outcome.reason if isinstance(outcome, Unreachable) else outcome.status,
+                    "step": settlement.step.kind,
+                },
+            )
+        for subscriber in self._subscribers:
+            if len(subscriber.waiting) >= _SUBSCRIBER_BACKLOG:
+                subscriber.waiting.popleft()
+                subscriber.lost += 1
+            subscriber.waiting.append(settlement)
+            subscriber.wake.set()
+
+    def published(self, revision: Revision) -> None:
+        """A revision became current."""
+        extra = {"revision": revision.number, "changes": len(revision.changes), "by": revision.publication.by}
+        log.info("revision.published", extra=extra)
+
+    def store_failed(self, error: StoreError) -> None:
+        """The store could not do what it was asked; it will be asked again."""
+        self.counters.store_failures += 1
+        log.error("store.failed", extra={"error": str(error)})
+
+    async def subscribe(self) -> AsyncIterator[Settlement | Lost]:
+        """Every settlement from now on, until the engine stops."""
+        subscriber = _Subscriber()
+        self._subscribers.add(subscriber)
+        try:
+            while True:
+                while subscriber.waiting:
+                    if subscriber.lost:
+                        lost, subscriber.lost = subscriber.lost, 0
+                        yield Lost(lost)
+                    yield subscriber.waiting.popleft()
+                if self._closed:
+                    return
+                subscriber.wake.clear()
+                await subscriber.wake.wait()
+        finally:
+            self._subscribers.discard(subscriber)
+
+    def close(self) -> None:
+        """End all streams after what was already said."""
+        self._closed = True
+        for subscriber in self._subscribers:
+            subscriber.wake.set()
