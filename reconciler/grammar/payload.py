@@ -24,7 +24,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self, assert_never
 
 from reconciler.errors import GrammarError
 
@@ -63,6 +63,9 @@ _BIT = re.compile(r"[0-7]")
 
 # Payloads of one device type come in a few lengths; past this many a table is built, used and forgotten.
 _MAX_TABLES: Final = 32
+# Bytes behind the last field cost time in every shift, so that no more of them are looked at; below, a table for the
+# length as it is saves the slicing.
+_MAX_SLACK: Final = 16
 _HIGHEST_BIT: Final = 7
 
 
@@ -86,9 +89,11 @@ class Field:
         return self.length * 8 if self.kind == "char" else self.length
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What a payload holds: every field of the config in its order, `None` for those in `missing`, which did not fit."""
+class Decoded(NamedTuple):
+    """What a payload holds: all fields in the order of the config, `None` for those that did not fit (`missing`).
+
+    A named tuple, because one is made per message and a frozen dataclass takes half as long again to make.
+    """
 
     values: Mapping[str, Value]
     missing: tuple[str, ...]
@@ -102,21 +107,10 @@ class _Slot(NamedTuple):
     end: int
 
 
-class _Step(NamedTuple):
-    """How one field is cut out of a payload of one length; `sign` is 0 unless two's complement is to be undone."""
-
-    name: str
-    shift: int
-    mask: int
-    sign: int
-    convert: Callable[[int], Value] | None
-
-
-class _Table(NamedTuple):
-    """What to do for payloads of one length."""
-
-    steps: tuple[_Step, ...]
-    missing: tuple[str, ...]
+# How one field is cut out of a payload of one length: its name, shift and mask, the sign bit where two's complement
+# is to be undone (else 0), and what turns bits into a value where that takes more. Plain tuples unpack fastest.
+_Step = tuple[str, int, int, int, Callable[[int], Value] | None]
+_Table = tuple[tuple[_Step, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +146,14 @@ class PayloadConfig:
 
     def decode(self, data: bytes) -> Decoded:
         """Reads every field out of a payload of any length."""
-        if len(data) > self.size:
-            data = data[: self.size]
-        table = self._tables.get(len(data)) or self._compile(len(data))
+        table = self._tables.get(len(data))
+        if table is None:
+            data = data[: self.size + _MAX_SLACK]
+            table = self._tables.get(len(data)) or self._compile(len(data))
+        steps, missing = table
         stream = int.from_bytes(data, "big")
         values: dict[str, Value] = {}
-        for name, shift, mask, sign, convert in table.steps:
+        for name, shift, mask, sign, convert in steps:
             raw = (stream >> shift) & mask
             if sign:
                 values[name] = (raw ^ sign) - sign
@@ -165,12 +161,12 @@ class PayloadConfig:
                 values[name] = raw
             else:
                 values[name] = convert(raw)
-        return Decoded(values, table.missing)
+        return Decoded(values, missing)
 
     def _compile(self, size: int) -> _Table:
         steps = tuple(_step(slot, shift=8 * size - slot.end) for slot in self._slots)
         missing = tuple(slot.field.name for slot in self._slots if slot.end > 8 * size)
-        table = _Table(steps, missing)
+        table = (steps, missing)
         if len(self._tables) < _MAX_TABLES:
             self._tables[size] = table
         return table
@@ -222,6 +218,11 @@ class _Part(NamedTuple):
     text: str
 
 
+def _end(part: _Part) -> _Part:
+    """The place behind a part, where something is missing."""
+    return _Part(part.offset + len(part.text), "")
+
+
 class _Faults:
     """Collects what is wrong with one text."""
 
@@ -269,7 +270,7 @@ def _parse_field(parts: list[_Part], faults: _Faults) -> Field | None:
     """The field, or `None` after reporting why there is none. The name was checked before."""
     name, *rest = parts
     if len(rest) < 2 or rest[0].text in _KINDS:
-        wrong = rest[0] if rest else name
+        wrong = rest[0] if rest and rest[0].text in _KINDS else _end(parts[-1])
         faults.add("payload-syntax", wrong, "A field is name:index:type, with both colons where the index is left out.")
         return None
     before = len(faults.found)
@@ -280,15 +281,14 @@ def _parse_field(parts: list[_Part], faults: _Faults) -> Field | None:
         faults.add("payload-bad-type", rest[1], reason)
         return None
 
-    last = parts[-1]
-    slots = rest[2:] or [_Part(last.offset + len(last.text), "")]
+    slots = rest[2:] or [_end(parts[-1])]
     length, little_endian, bit = 1, False, None
     if kind == "bool":
         bit = _read_bit(slots.pop(0), faults)
     else:
         length = _read_length(slots.pop(0), kind, faults)
         # A lone number here is the bit, as in the published uint:32:2.
-        if slots and not _DIGITS.fullmatch(slots[0].text) and not (kind == "char" and slots[0].text == ""):
+        if slots and not _DIGITS.fullmatch(slots[0].text):
             little_endian = _read_endian(slots.pop(0), kind=kind, length=length, faults=faults)
         if slots:
             bit = _read_bit(slots.pop(0), faults)
@@ -375,15 +375,9 @@ def _lay_out(fields: tuple[Field, ...]) -> tuple[_Slot, ...]:
 def _step(slot: _Slot, *, shift: int) -> _Step:
     each = slot.field
     if shift < 0:
-        return _Step(each.name, shift=0, mask=0, sign=0, convert=_absent)
+        return each.name, 0, 0, 0, _absent
     signed = each.kind == "int" and not each.little_endian
-    return _Step(
-        each.name,
-        shift=shift,
-        mask=(1 << each.bits) - 1,
-        sign=1 << (each.bits - 1) if signed else 0,
-        convert=_converter(each),
-    )
+    return each.name, shift, (1 << each.bits) - 1, 1 << (each.bits - 1) if signed else 0, _converter(each)
 
 
 def _absent(_: int) -> None:
@@ -406,3 +400,5 @@ def _converter(each: Field) -> Callable[[int], Value] | None:
                 return None
             signed = each.kind == "int"
             return lambda raw: int.from_bytes(raw.to_bytes(size, "big"), "little", signed=signed)
+        case _:
+            assert_never(each.kind)

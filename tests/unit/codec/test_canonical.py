@@ -1,4 +1,5 @@
 from reconciler.codec.canonical import canonical_json, content_digest, define, digest_of, revision_digest, set_digest
+from reconciler.model.definition import Content
 from reconciler.model.resource import Key
 from reconciler.model.revision import Owned
 
@@ -6,8 +7,8 @@ TRACKER, TELEMETRY = Key("tracker"), Key("tracker", "telemetry")
 
 
 def test_the_order_of_keys_does_not_matter() -> None:
-    one = {"url": "http://a/", "headers": {"A": "1", "B": "2"}}
-    other = {"headers": {"B": "2", "A": "1"}, "url": "http://a/"}
+    one: Content = {"url": "http://a/", "headers": {"A": "1", "B": "2"}}
+    other: Content = {"headers": {"B": "2", "A": "1"}, "url": "http://a/"}
 
     assert canonical_json(one) == b'{"headers":{"A":"1","B":"2"},"url":"http://a/"}'
     assert content_digest(one) == content_digest(other)
