@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.codec.revision import next_revision
+from reconciler.codec.canonical import revision_digest
 from reconciler.errors import RevisionConflict, StoreError
 from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest, Lease, RetryAt, Settlement, State
 from reconciler.model.message import Message
-from reconciler.model.revision import EMPTY, Amendment, Publication, Revision
+from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.events import Events
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
@@ -179,7 +179,9 @@ class Engine:
         async with self._publishing:
             if expect != self._revision.number:
                 raise RevisionConflict(expected=expect, current=self._revision.number)
-            revision = next_revision(self._revision, amendments, owner=owner, publication=publication)
+            revision = next_revision(
+                self._revision, amendments, owner=owner, publication=publication, digest=revision_digest
+            )
             if not isinstance(revision, Revision):
                 return revision
             router = Router.compile(revision, known=self._router)
