@@ -1,8 +1,10 @@
 """What a target is: something that can be observed, and written to under the terms of a plan.
 
 1. Planning only observes: `observe` never writes.
-2. `writer` is one async context for both kinds of targets: ours gathers changes and publishes one revision on a clean
+2. `writer` is one async context for both kinds of targets: an atomic one gathers changes and publishes them on a clean
    exit, all or nothing; a remote API makes one call per change. An exception inside abandons what was gathered.
+3. A publication that has begun is finished even when the task is cancelled, and then the cancellation goes on: whoever
+   interrupts an apply learns what it did. A second cancellation is obeyed at once.
 """
 
 from collections.abc import Mapping
@@ -20,6 +22,11 @@ __all__ = ["Target", "Writer"]
 class Writer(Protocol):
     """Takes the changes of one plan, stage by stage."""
 
+    @property
+    def revision(self) -> int | None:
+        """The number under which an atomic target published; None before, and where nothing is numbered."""
+        ...
+
     async def write(self, change: Change) -> Receipt:
         """Make the change, or gather it for the exit.
 
@@ -36,6 +43,11 @@ class Target(Protocol):
     @property
     def location(self) -> str:
         """Where it is, for people; never a secret."""
+        ...
+
+    @property
+    def atomic(self) -> bool:
+        """Whether a writer's changes come into force together, on its clean exit, or one by one as written."""
         ...
 
     async def observe(self, owner: str, known: Mapping[Key, str]) -> Observed:

@@ -58,7 +58,7 @@ def a_forgotten_change_is_found(change: Change) -> str:  # type: ignore[return]
 
 def decisions_take_their_arguments_by_name(outcome: Outcome, now: datetime) -> None:
     assert_type(next_step(OPERATOR_POLICY, tries=1, outcome=outcome, now=now), Step)
-    next_step(OPERATOR_POLICY, 1, outcome, now)  # type: ignore[call-arg, misc]
+    next_step(OPERATOR_POLICY, 1, outcome, now)  # type: ignore[call-arg]
 
 
 async def a_promise_is_awaited(outbox: Outbox, leases: Sequence[Lease]) -> None:
