@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from reconciler.errors import StoreError
 from reconciler.grammar.escape import Json
@@ -22,7 +23,7 @@ from reconciler.grammar.template import CUSTOM_DATA, Rendered, Template, join
 from reconciler.model.definition import Definition, check_callback
 from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest
 from reconciler.model.message import Message, MessageType
-from reconciler.model.resource import Callback, CallbackType, Key, Method, UrlChannel
+from reconciler.model.resource import Callback, CallbackType, Channel, Key, Method, UrlChannel
 from reconciler.model.revision import Revision
 
 __all__ = ["FIRES", "Explanation", "Match", "Route", "Router", "render_request"]
@@ -72,12 +73,20 @@ RequestBuilder = Callable[[Values], HttpRequest]
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A callback ready to fire."""
+    """A callback ready to fire; `uses` are its variables."""
 
     digest: str
     callback: Callback
     endpoint: str
     build: RequestBuilder
+    uses: frozenset[str]
+
+
+class _Firing(NamedTuple):
+    """The callbacks that an event fires, and the variables that any of them uses."""
+
+    callbacks: tuple[_Compiled, ...]
+    uses: frozenset[str]
 
 
 _NOTHING = Route((), device_type_known=True)
@@ -93,10 +102,10 @@ class Router:
         self.revision = revision
         self._compiled = compiled
         self._by_event = {
-            (device_type, event): firing
+            (device_type, event): _Firing(firing, frozenset().union(*(c.uses for c in firing)))
             for device_type, callbacks in compiled.items()
             for event, types in FIRES.items()
-            if (firing := [c for c in callbacks if c.callback.enabled and c.callback.type in types])
+            if (firing := tuple(c for c in callbacks if c.callback.enabled and c.callback.type in types))
         }
 
     @classmethod
@@ -123,10 +132,10 @@ class Router:
         firing = self._by_event.get((message.device_type, message.type))
         if firing is None:
             return _NOTHING if message.device_type in self._compiled else _UNKNOWN
-        values = variables_of(message)
+        values = variables_of(message, used=firing.uses)
         decoded: dict[str, Decoded] = {}
         deliveries = []
-        for ordinal, compiled in enumerate(firing):
+        for ordinal, compiled in enumerate(firing.callbacks):
             callback = compiled.callback
             config = callback.payload
             own: Values = values
@@ -174,9 +183,8 @@ class Router:
         return Explanation(self.revision, device_type_known=True, matches=tuple(matches))
 
 
-def variables_of(message: Message) -> dict[str, Value]:
-    """The variables that the event itself offers, in their documented text forms."""
-    metadata = message.metadata
+def variables_of(message: Message, *, used: frozenset[str] | None = None) -> dict[str, Value]:
+    """The variables that the event itself offers, in their documented text forms; `used` leaves out all others."""
     values: dict[str, Value] = {
         "time": message.time,
         "device": message.device,
@@ -184,9 +192,10 @@ def variables_of(message: Message) -> dict[str, Value]:
         "data": message.data.hex(),
         "seqNumber": message.sequence_number,
     }
-    for name, value in metadata.items():
-        form = _FORMS.get(name)
-        values[name] = value if form is None or not isinstance(value, float) else form(value)
+    for name, value in message.metadata.items():
+        if used is None or name in used:
+            form = _FORMS.get(name)
+            values[name] = value if form is None or not isinstance(value, float) else form(value)
     return values
 
 
@@ -240,7 +249,16 @@ def _compile(definition: Definition) -> _Compiled:
     if callback is None:
         raise StoreError(f"{definition.key}, as stored, breaks a rule: {findings[0].detail}")
     builder = _request_builder(callback)
-    return _Compiled(definition.digest, callback, builder({}).endpoint, builder)
+    return _Compiled(definition.digest, callback, builder({}).endpoint, builder, _variables_used(callback.channel))
+
+
+def _variables_used(channel: Channel) -> frozenset[str]:
+    if not isinstance(channel, UrlChannel):
+        return frozenset()
+    templates = [channel.url.target, *(template for _, template in channel.headers)]
+    if channel.body is not None:
+        templates.append(channel.body)
+    return frozenset(variable.name for template in templates for variable in template.variables)
 
 
 def _request_builder(callback: Callback) -> RequestBuilder:

@@ -37,8 +37,8 @@ class Capacity:
     """
 
     slots: int = 64
-    room_per_endpoint: int = 4_096
-    room: int = 16_384
+    room_per_endpoint: int = 16_384
+    room: int = 32_768  # about 80 MB when it is full
     lease: timedelta = timedelta(minutes=2)
 
     def __post_init__(self) -> None:
@@ -201,19 +201,19 @@ class Worker:
         try:
             while queue.waiting:
                 lease = queue.waiting.popleft()
-                if lease.expires_at - self._now() <= self._policy.deadline:
+                now = self._now()
+                if lease.expires_at - now <= self._policy.deadline:
                     stale.append(lease)
                 else:
-                    await self._attempt(lease)
+                    await self._attempt(lease, started_at=now)
         finally:
             queue.running -= 1
             if stale:
                 await self._release(stale)
                 self._room_freed()
 
-    async def _attempt(self, lease: Lease) -> None:
+    async def _attempt(self, lease: Lease, *, started_at: datetime) -> None:
         delivery = lease.delivery
-        started_at = self._now()
         clock = asyncio.get_running_loop().time
         start = clock()
         outcome = await self._channel.send(delivery.request, timeout=self._policy.deadline)

@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import httptools
 import httpx
@@ -72,8 +73,7 @@ class Sink(asyncio.Protocol):
     requests = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
         self.url = b""
         self.parser = httptools.HttpRequestParser(self)
 
@@ -106,8 +106,7 @@ class Sender(asyncio.Protocol):
         self.done = done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
         self.parser = httptools.HttpResponseParser(self)
         self.next()
 
