@@ -243,7 +243,7 @@ def engine(sink: int) -> Iterator[tuple[int, int]]:
             )
             (project / "device-types" / "tracker.yaml").write_text(DEVICE_TYPE)
             subprocess.run(
-                [*reconciler, "apply", "-C", str(project), "-e", "bench", "--yes", "-q"],
+                [*reconciler, "apply", "-C", str(project), "-e", "bench", "--yes", "-q"], stdout=subprocess.DEVNULL,
                 check=True, env={**os.environ, "BENCH_TOKEN": token},
             )  # fmt: skip
             yield port, serving.pid
@@ -256,7 +256,7 @@ def engine(sink: int) -> Iterator[tuple[int, int]]:
 
 def delivered(port: int) -> int:
     metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
-    found = re.search(r'^reconciler_deliveries_settled_total\{state="delivered"\} (\d+)', metrics, re.MULTILINE)
+    found = re.search(r'^reconciler_deliveries_finished_total\{state="delivered"\} (\d+)', metrics, re.MULTILINE)
     return int(found[1]) if found else 0
 
 
