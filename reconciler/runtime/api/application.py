@@ -1,0 +1,124 @@
+"""All doors as one ASGI application.
+
+1. `POST /v1/messages` is dispatched before anything else; every other door goes through Starlette's routing.
+2. No door is open by default: a `Door` names the scope it needs, and its token is checked before its endpoint runs.
+3. Whatever goes wrong has our form: unknown paths, wrong methods, a store that fails (503, nothing was changed), and a
+   bug (500, its traceback in the log and nothing of it in the answer).
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reconciler.errors import StoreError
+from reconciler.runtime.api.answers import DoorError, error_answer, send_json, store_error
+from reconciler.runtime.api.bodies import Disconnected
+from reconciler.runtime.api.deliveries import Deliveries
+from reconciler.runtime.api.doors import Door, admit
+from reconciler.runtime.api.health import Health
+from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
+from reconciler.runtime.api.messages import Messages
+from reconciler.runtime.api.metrics import ConnectionCounts, Metrics
+from reconciler.runtime.api.revisions import Revisions
+from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
+from reconciler.runtime.api.tokens import Tokens
+from reconciler.runtime.engine import Engine
+
+__all__ = ["application"]
+
+log = logging.getLogger("reconciler.api")
+
+
+def application(
+    engine: Engine,
+    tokens: Tokens,
+    *,
+    stopping: asyncio.Event,
+    connections: ConnectionCounts | None = None,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> ASGIApp:
+    """Everything that the engine answers.
+
+    `stopping` ends streams, so that a server need not wait for them; `connections` are counted by the engine's channel.
+    """
+    ingest = Ingest(engine, tokens)
+    doors = (
+        *ingest.doors(),
+        *Health(engine).doors(),
+        *Metrics(engine, connections).doors(),
+        *Messages(engine).doors(),
+        *Stream(engine, stopping=stopping, heartbeat_seconds=heartbeat_seconds).doors(),
+        *Deliveries(engine).doors(),
+        *Revisions(engine).doors(),
+    )
+    return _Application(ingest, Router(_routes(doors, tokens), redirect_slashes=False, default=_nowhere))
+
+
+class _Application:
+    """Dispatches the hot path, and keeps what goes wrong in our form."""
+
+    def __init__(self, ingest: ASGIApp, others: ASGIApp) -> None:
+        self._ingest = ingest
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"these doors speak HTTP, not {scope['type']}")
+        try:
+            if scope["path"] == INGEST_PATH and scope["method"] == "POST":
+                await self._ingest(scope, receive, send)
+            else:
+                await self._others(scope, receive, send)
+        except Exception:
+            # The one place where a bug is caught: it must not take the client's connection with it. An answer that was
+            # begun cannot be mended; sending its head again makes the server close the connection.
+            log.exception("api.bug", extra={"method": scope["method"], "path": ascii(scope["path"])})
+            await send_json(send, 500, {"code": "bug", "message": "The engine has a bug; its log says more."})
+
+
+def _routes(doors: Iterable[Door], tokens: Tokens) -> Sequence[Route]:
+    """A route for each path; the first that fits is taken, so fixed paths come before those with parameters."""
+    by_path: dict[str, dict[str, Door]] = {}
+    for door in doors:
+        by_path.setdefault(door.path, {})[door.method] = door
+    return [Route(path, _Path(by_path[path], tokens)) for path in sorted(by_path, key=lambda path: "{" in path)]
+
+
+class _Path:
+    """All methods of one path."""
+
+    def __init__(self, doors: Mapping[str, Door], tokens: Tokens) -> None:
+        self._doors = doors
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            request = Request(scope, receive)
+            door = self._door(request.method)
+            if door.scope is not None:
+                admit(self._tokens, dict(scope["headers"]).get(b"authorization"), door.scope)
+            response = await door.endpoint(request)
+        except Disconnected:
+            return
+        except DoorError as error:
+            response = error_answer(error)
+        except StoreError as error:
+            response = error_answer(store_error(error))
+        await response(scope, receive, send)
+
+    def _door(self, method: str) -> Door:
+        # RFC 9110 section 9.3.2: HEAD is GET without the content, which the server leaves out.
+        door = self._doors.get("GET" if method == "HEAD" else method)
+        if door is None:
+            allowed = ", ".join(sorted({*self._doors, *(("HEAD",) if "GET" in self._doors else ())}))
+            raise DoorError(405, "method-not-allowed", f"This door takes {allowed}.", headers={"Allow": allowed})
+        return door
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    message = "There is no such door. Those of the engine start with /v1/."
+    await error_answer(DoorError(404, "unknown-path", message))(scope, receive, send)

@@ -1,0 +1,183 @@
+"""`GET /metrics`: the engine in the text format that Prometheus reads.
+
+Written by hand (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4): counters, gauges and one histogram
+take fewer lines than feeding a client library, whose own registry would be a second place that counts.
+
+1. Counters start at 0 with the process. `reconciler_deliveries` counts what the store holds, whoever made it.
+2. The age of the oldest due delivery is the number to alert on: it grows while an endpoint fails or is too slow.
+3. Endpoints are the only label that users write; there are as many as the definitions name.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reconciler.model.delivery import State
+from reconciler.runtime.api.doors import Door
+from reconciler.runtime.api.tokens import Scope
+from reconciler.runtime.engine import Engine
+from reconciler.runtime.events import BUCKETS, Counters
+from reconciler.store.protocol import EndpointBacklog
+
+__all__ = ["ConnectionCounts", "Metrics", "Sample", "exposition"]
+
+_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class Sample(NamedTuple):
+    """One line: labels and a value. `suffix` is what a histogram puts behind the metric's name."""
+
+    labels: Mapping[str, str]
+    value: float
+    suffix: str = ""
+
+
+class _Metric(NamedTuple):
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    samples: Sequence[Sample]
+
+
+class ConnectionCounts(Protocol):
+    """What a channel tells of its connections."""
+
+    @property
+    def opened(self) -> int:
+        """Connections that were made."""
+        ...
+
+    @property
+    def reused(self) -> int:
+        """Requests that found a connection waiting."""
+        ...
+
+
+class Metrics:
+    """The door for Prometheus."""
+
+    def __init__(self, engine: Engine, connections: ConnectionCounts | None) -> None:
+        self._engine = engine
+        self._connections = connections
+
+    def doors(self) -> Sequence[Door]:
+        """What this module serves."""
+        return (Door("GET", "/metrics", Scope.READ, self.scrape),)
+
+    async def scrape(self, request: Request) -> Response:
+        """Everything that is counted."""
+        engine = self._engine
+        counts, backlog = await engine.store.counts(), await engine.store.backlog()
+        metrics = [*_counted(engine.events.counters), *_standing(engine), *_kept(counts, backlog, now=engine.now())]
+        if self._connections is not None:
+            metrics.append(_connected(self._connections))
+        return Response(exposition(metrics), media_type=_CONTENT_TYPE)
+
+
+def exposition(metrics: Iterable[tuple[str, str, str, Sequence[Sample]]]) -> str:
+    """The text of metrics: name, kind, help and samples of each."""
+    lines: list[str] = []
+    for name, kind, explained, samples in metrics:
+        lines += (f"# HELP {name} {explained}", f"# TYPE {name} {kind}")
+        for labels, value, suffix in samples:
+            pairs = ",".join(f'{label}="{text.translate(_ESCAPED)}"' for label, text in labels.items())
+            lines.append(f"{name}{suffix}{{{pairs}}} {value}" if pairs else f"{name}{suffix} {value}")
+    return "\n".join((*lines, ""))
+
+
+def _counted(counters: Counters) -> Iterator[_Metric]:
+    """What happened since the process started."""
+    yield _Metric(
+        "reconciler_messages_total",
+        "counter",
+        "Messages at the door, by what became of them.",
+        [
+            Sample({"result": "accepted"}, counters.accepted),
+            Sample({"result": "repeated"}, counters.repeated),
+            Sample({"result": "refused"}, counters.refused),
+        ],
+    )
+    yield _Metric(
+        "reconciler_messages_unrouted_total",
+        "counter",
+        "Accepted messages of device types that the revision does not have.",
+        [Sample({}, counters.unrouted)],
+    )
+    yield _Metric(
+        "reconciler_attempts_total",
+        "counter",
+        "Attempts to deliver, by outcome.",
+        [Sample({"outcome": outcome}, count) for outcome, count in counters.attempts.items()],
+    )
+    yield _Metric(
+        "reconciler_deliveries_finished_total",
+        "counter",
+        "Deliveries that ended, by how.",
+        [Sample({"state": "delivered"}, counters.delivered), Sample({"state": "undelivered"}, counters.undelivered)],
+    )
+    yield _Metric(
+        "reconciler_attempt_duration_seconds",
+        "histogram",
+        "How long attempts took, from name resolution to the end of the answer.",
+        _histogram(counters),
+    )
+    yield _Metric(
+        "reconciler_store_failures_total",
+        "counter",
+        "Times the store could not do what the engine asked.",
+        [Sample({}, counters.store_failures)],
+    )
+
+
+def _histogram(counters: Counters) -> Sequence[Sample]:
+    """Buckets are cumulative, the last one holds everything."""
+    bounds = (*(str(bound) for bound in BUCKETS), "+Inf")
+    below = list(accumulate(counters.attempt_buckets))
+    buckets = [Sample({"le": bound}, count, "_bucket") for bound, count in zip(bounds, below, strict=True)]
+    return [*buckets, Sample({}, counters.attempt_seconds, "_sum"), Sample({}, below[-1], "_count")]
+
+
+def _standing(engine: Engine) -> Iterator[_Metric]:
+    """How the engine stands now."""
+    yield _Metric("reconciler_revision", "gauge", "The current revision.", [Sample({}, engine.revision.number)])
+    yield _Metric("reconciler_deliveries_held", "gauge", "Deliveries in memory.", [Sample({}, engine.worker.held)])
+    yield _Metric(
+        "reconciler_attempts_in_flight", "gauge", "Attempts under way.", [Sample({}, engine.worker.in_flight)]
+    )
+
+
+def _connected(connections: ConnectionCounts) -> _Metric:
+    """How often attempts had to connect; a low share of reuse costs a TLS handshake each."""
+    return _Metric(
+        "reconciler_attempt_connections_total",
+        "counter",
+        "Connections that attempts used, by where they came from.",
+        [Sample({"from": "opened"}, connections.opened), Sample({"from": "reused"}, connections.reused)],
+    )
+
+
+def _kept(counts: Mapping[State, int], backlog: Sequence[EndpointBacklog], *, now: datetime) -> Iterator[_Metric]:
+    """What the store holds."""
+    yield _Metric(
+        "reconciler_deliveries",
+        "gauge",
+        "Deliveries in the store, by state.",
+        [Sample({"state": state}, counts[state]) for state in State],
+    )
+    yield _Metric(
+        "reconciler_endpoint_pending",
+        "gauge",
+        "Deliveries that wait for an endpoint, retries included.",
+        [Sample({"endpoint": each.endpoint}, each.pending) for each in backlog],
+    )
+    yield _Metric(
+        "reconciler_endpoint_oldest_due_seconds",
+        "gauge",
+        "For how long the oldest due delivery of an endpoint has been due; 0 when none is.",
+        [Sample({"endpoint": each.endpoint}, max((now - each.oldest_due_at).total_seconds(), 0.0)) for each in backlog],
+    )

@@ -1,0 +1,129 @@
+"""`/healthz`, `/readyz`, `/metrics`, and what is said when something is broken."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import pytest
+from starlette.requests import Request
+
+from reconciler.errors import StoreError
+from reconciler.model.delivery import Refused, State
+from reconciler.model.message import Message
+from reconciler.runtime.api.metrics import Metrics
+from reconciler.runtime.channels.pool import Counters
+from reconciler.store.memory import MemoryStore
+from tests.integration.api.rig import UPLINK, Rig, in_process, uplinks
+
+
+class BrokenStore(MemoryStore):
+    """Works until a test breaks it."""
+
+    error: Exception | None = None
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def next_claim_at(self) -> datetime | None:
+        self._check()
+        return await super().next_claim_at()
+
+    async def counts(self) -> Mapping[State, int]:
+        self._check()
+        return await super().counts()
+
+    async def messages_of(self, device: str, *, limit: int) -> Sequence[Message]:
+        self._check()
+        return await super().messages_of(device, limit=limit)
+
+
+async def samples(rig: Rig) -> dict[str, float]:
+    response = await rig.client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    lines = (line.rpartition(" ") for line in response.text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_a_running_engine_is_ready(rig: Rig) -> None:
+    response = await rig.client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "checks": {"engine": "ok", "store": "ok"}}
+
+
+async def test_a_stopped_engine_lives_and_is_not_ready(rig: Rig) -> None:
+    await rig.engine.stop()
+    response = await rig.client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json() == {"status": "not-ready", "checks": {"engine": "not running", "store": "ok"}}
+    assert (await rig.client.get("/healthz")).status_code == 200
+
+
+async def test_a_store_that_fails_is_named_and_every_door_says_503() -> None:
+    store = BrokenStore()
+    async with in_process(store) as rig:
+        store.error = StoreError("the disk is on fire")
+        ready = await rig.client.get("/readyz")
+        metrics = await rig.client.get("/metrics")
+        messages = await rig.client.get("/v1/messages?device=1C178")
+        alive = await rig.client.get("/healthz")
+
+    assert (ready.status_code, ready.json()["checks"]["store"]) == (503, "failed: the disk is on fire")
+    assert (metrics.status_code, metrics.json()["code"]) == (503, "store-failed")
+    assert (messages.status_code, messages.json()["code"]) == (503, "store-failed")
+    assert alive.status_code == 200
+
+
+async def test_a_bug_is_answered_without_a_traceback_and_logged_with_one(caplog: pytest.LogCaptureFixture) -> None:
+    store = BrokenStore()
+    async with in_process(store) as rig:
+        store.error = ZeroDivisionError("a secret of the engine")
+        response = await rig.client.get("/v1/messages?device=1C178")
+
+    assert (response.status_code, response.json()["code"]) == (500, "bug")
+    assert "secret" not in response.text
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == ["api.bug"]
+    assert "a secret of the engine" in caplog.text
+
+
+async def test_metrics_count_messages_deliveries_and_attempts(rig: Rig) -> None:
+    await rig.publish()
+    await rig.deliver(*uplinks(3))
+    await rig.client.post("/v1/messages", json=[uplinks(1)[0], 7, {**UPLINK, "deviceType": "lamp"}])
+    rig.outcome = Refused(500)
+    await rig.deliver({**UPLINK, "seqNumber": 9})
+    found = await samples(rig)
+
+    assert found['reconciler_messages_total{result="accepted"}'] == 5
+    assert found['reconciler_messages_total{result="repeated"}'] == 1
+    assert found['reconciler_messages_total{result="refused"}'] == 1
+    assert found["reconciler_messages_unrouted_total"] == 1
+    assert found['reconciler_attempts_total{outcome="accepted"}'] == 3
+    assert found['reconciler_attempts_total{outcome="refused"}'] == 1
+    assert found['reconciler_deliveries_finished_total{state="delivered"}'] == 3
+    assert found['reconciler_deliveries{state="delivered"}'] == 3
+    assert found['reconciler_deliveries{state="pending"}'] == 1
+    assert found['reconciler_endpoint_pending{endpoint="https://ingest.example.com:443"}'] == 1
+    assert found['reconciler_endpoint_oldest_due_seconds{endpoint="https://ingest.example.com:443"}'] == 0
+    assert found["reconciler_revision"] == 1
+    assert found["reconciler_attempt_duration_seconds_count"] == 4
+    assert found['reconciler_attempt_duration_seconds_bucket{le="+Inf"}'] == 4
+    assert found["reconciler_attempts_in_flight"] == 0
+
+
+async def test_metrics_tell_of_connections_when_the_channel_counts_them(rig: Rig) -> None:
+    scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
+    told = await Metrics(rig.engine, Counters(opened=2, reused=40)).scrape(Request(scope))
+
+    assert b'reconciler_attempt_connections_total{from="opened"} 2\n' in told.body
+    assert b'reconciler_attempt_connections_total{from="reused"} 40\n' in told.body
+
+
+async def test_buckets_of_the_histogram_only_grow(rig: Rig) -> None:
+    await rig.publish()
+    await rig.deliver(*uplinks(5))
+    buckets = [value for name, value in (await samples(rig)).items() if "_bucket" in name]
+
+    assert buckets == sorted(buckets)

@@ -1,0 +1,196 @@
+"""`/v1/revisions`: what is in force, what was, and publishing."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from reconciler.codec.canonical import content_digest
+from tests.integration.api.rig import ALL, CALLBACK, CHANGES, Rig, Served
+
+OTHER: dict[str, Any] = {**CALLBACK, "body": "seq={seqNumber}"}
+UPDATE = {"kind": "update", "key": "tracker/telemetry", "expects": content_digest(CALLBACK), "after": OTHER}
+
+
+async def test_before_the_first_publication_there_is_revision_0(rig: Rig) -> None:
+    for path in ("/v1/revisions/current", "/v1/revisions/0"):
+        response = await rig.client.get(path)
+
+        assert response.headers["etag"] == '"0"'
+        assert (response.json()["number"], response.json()["definitions"]) == (0, {})
+    assert (await rig.client.get("/v1/revisions")).json() == {"revisions": []}
+
+
+async def test_a_publication_becomes_the_current_revision(rig: Rig) -> None:
+    response = await rig.publish(commit="5b6bab4", note="first")
+    current = await rig.client.get("/v1/revisions/current")
+    shown = current.json()
+
+    assert response.status_code == 201
+    assert response.json() == {"number": 1, "digest": shown["digest"]}
+    assert response.headers["etag"] == current.headers["etag"] == '"1"'
+    assert (shown["publishedBy"], shown["commit"], shown["note"]) == ("ci", "5b6bab4", "first")
+    assert shown["definitions"] == {
+        "tracker": {"digest": content_digest({}), "owner": "cold-chain"},
+        "tracker/telemetry": {"digest": content_digest(CALLBACK), "owner": "cold-chain"},
+    }
+
+
+async def test_contents_are_fetched_by_key_and_unknown_keys_left_out(rig: Rig) -> None:
+    await rig.publish()
+    body = {"keys": ["tracker/telemetry", "tracker/nothing", ""]}
+    response = await rig.client.post("/v1/revisions/1/definitions", json=body)
+
+    assert response.json() == {
+        "definitions": {
+            "tracker/telemetry": {"digest": content_digest(CALLBACK), "owner": "cold-chain", "content": CALLBACK}
+        }
+    }
+    assert (await rig.client.post("/v1/revisions/0/definitions", json=body)).json() == {"definitions": {}}
+
+
+@pytest.mark.parametrize("body", [{}, {"keys": "tracker"}, {"keys": [7]}, {"keys": [], "x": 1}])
+async def test_a_request_for_contents_has_one_field(rig: Rig, body: dict[str, Any]) -> None:
+    response = await rig.client.post("/v1/revisions/0/definitions", json=body)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-request")
+
+
+async def test_old_revisions_stay_as_they_were(rig: Rig) -> None:
+    await rig.publish()
+    first = (await rig.client.get("/v1/revisions/1")).json()
+    await rig.publish([UPDATE], expect=1)
+
+    assert (await rig.client.get("/v1/revisions/1")).json() == first
+    assert (await rig.client.get("/v1/revisions/2")).json()["digest"] != first["digest"]
+
+
+@pytest.mark.parametrize("number", ["2", "x", "-1", "1.0", "%C2%B2", "9" * 40])
+async def test_a_revision_that_is_not_there_is_not_found(rig: Rig, number: str) -> None:
+    response = await rig.client.get(f"/v1/revisions/{number}")
+
+    assert (response.status_code, response.json()["code"]) == (404, "unknown-revision")
+
+
+async def test_history_tells_newest_first_what_changed_and_goes_on_from_any_number(rig: Rig) -> None:
+    await rig.publish()
+    await rig.publish([UPDATE], expect=1, note="second")
+    newest, oldest = (await rig.client.get("/v1/revisions")).json()["revisions"]
+
+    assert (newest["number"], newest["note"]) == (2, "second")
+    assert newest["changes"] == [{"kind": "update", "key": "tracker/telemetry"}]
+    assert [change["kind"] for change in oldest["changes"]] == ["create", "create"]
+    assert (await rig.client.get("/v1/revisions?limit=1")).json()["revisions"] == [newest]
+    assert (await rig.client.get("/v1/revisions?before=2")).json()["revisions"] == [oldest]
+
+
+async def test_who_publishes_has_to_say_on_top_of_what(rig: Rig) -> None:
+    body = {"owner": "cold-chain", "changes": CHANGES}
+    missing = await rig.client.post("/v1/revisions", json=body)
+
+    assert (missing.status_code, missing.json()["code"]) == (428, "if-match-missing")
+    for header in ("0", "*", 'W/"0"', '"0", "1"', '"x"'):
+        wrong = await rig.client.post("/v1/revisions", json=body, headers={"If-Match": header})
+        assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid-if-match")
+
+
+async def test_a_publication_for_another_revision_is_told_both_numbers(rig: Rig) -> None:
+    await rig.publish()
+    response = await rig.publish([UPDATE], expect=0)
+
+    assert response.status_code == 412
+    assert response.json()["code"] == "revision-conflict"
+    assert (response.json()["expected"], response.json()["current"]) == (0, 1)
+
+
+async def test_of_two_publishers_one_wins(rig: Rig) -> None:
+    responses = await asyncio.gather(*(rig.publish() for _ in range(5)))
+
+    assert sorted(response.status_code for response in responses) == [201, 412, 412, 412, 412]
+
+
+@pytest.mark.parametrize(
+    ("change", "owner", "code"),
+    [
+        (CHANGES[0], "cold-chain", "exists"),
+        ({**UPDATE, "expects": "0" * 32}, "cold-chain", "moved"),
+        ({**UPDATE, "key": "tracker/nothing"}, "cold-chain", "missing"),
+        ({"kind": "create", "key": "lamp/state", "after": CALLBACK}, "cold-chain", "missing"),
+        ({"kind": "delete", "key": "tracker", "expects": content_digest({})}, "cold-chain", "has-callbacks"),
+        (UPDATE, "somebody-else", "foreign"),
+    ],
+)
+async def test_what_is_not_as_expected_is_a_problem_of_its_key(
+    rig: Rig, change: dict[str, Any], owner: str, code: str
+) -> None:
+    await rig.publish()
+    response = await rig.publish([change], expect=1, owner=owner)
+    (problem,) = response.json()["problems"]
+
+    assert (response.status_code, response.json()["code"]) == (409, "expectation-failed")
+    assert (problem["key"], problem["code"]) == (change["key"], code)
+    assert (await rig.client.get("/v1/revisions/current")).json()["number"] == 1
+
+
+async def test_definitions_that_break_rules_are_refused_with_every_problem(rig: Rig) -> None:
+    broken = [
+        {"kind": "create", "key": "tracker", "after": {"keepAlive": 60}},
+        {"kind": "create", "key": "tracker/a", "after": {**CALLBACK, "url": "ftp://ingest.example.com"}},
+        {"kind": "create", "key": "tracker/b", "after": {**CALLBACK, "body": "{nothing}", "colour": "red"}},
+    ]
+    response = await rig.publish(broken)
+    problems = response.json()["problems"]
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-definition")
+    assert [(problem["key"], problem["path"]) for problem in problems] == [
+        ("tracker", ["keepAlive"]),
+        ("tracker/a", ["url"]),
+        ("tracker/b", []),
+    ]
+    assert (await rig.client.get("/v1/revisions")).json() == {"revisions": []}
+
+
+async def test_nothing_to_publish_is_refused(rig: Rig) -> None:
+    response = await rig.publish([])
+
+    assert (response.status_code, response.json()["code"]) == (422, "nothing-to-publish")
+
+
+async def test_a_body_of_another_shape_is_refused(rig: Rig) -> None:
+    response = await rig.publish([{"kind": "replace"}])
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-publication")
+    assert response.json()["problems"][0]["path"] == ["changes", 0]
+
+
+async def test_an_engine_that_stops_publishes_nothing(rig: Rig) -> None:
+    await rig.engine.stop()
+
+    assert (await rig.publish()).status_code == 503
+
+
+async def test_who_leaves_while_sending_has_published_nothing(served: Served) -> None:
+    _, writer = await served.connect()
+    body = orjson.dumps({"owner": "cold-chain", "changes": CHANGES})
+    head = f'POST /v1/revisions HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer {ALL}\r\nIf-Match: "0"\r\n'
+    writer.write(f"{head}Content-Length: {len(body) + 1}\r\n\r\n".encode() + body)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await served.stop()  # waits for everything that was begun
+
+    assert served.rig.engine.revision.number == 0
+
+
+async def test_ten_thousand_definitions_are_one_publication(rig: Rig) -> None:
+    changes = [
+        {"kind": "create", "key": f"type-{number // 50}{key}", "after": after}
+        for number in range(0, 10_000, 50)
+        for key, after in [("", {}), *((f"/callback-{each}", CALLBACK) for each in range(50))]
+    ]
+    response = await rig.publish(changes)
+    current = (await rig.client.get("/v1/revisions/current")).json()
+
+    assert response.status_code == 201
+    assert len(current["definitions"]) == 200 * 51

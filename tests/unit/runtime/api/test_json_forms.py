@@ -1,0 +1,198 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import orjson
+import pytest
+
+from reconciler.codec.message import read_message
+from reconciler.grammar.escape import Context
+from reconciler.grammar.template import Secret
+from reconciler.model.delivery import Done, GiveUp, Outcome, Refused, RetryAt, State, Step, Unreachable
+from reconciler.model.message import Message
+from reconciler.model.revision import EMPTY, HistoryEntry
+from reconciler.runtime.api.json_forms import (
+    delivery_json,
+    history_json,
+    message_json,
+    revision_json,
+    settlement_json,
+    timestamp,
+)
+from reconciler.store.protocol import DeliveryRecord
+from tests.builders import (
+    NOW,
+    TELEMETRY,
+    a_definition,
+    a_delivery,
+    a_lease,
+    a_message,
+    a_request,
+    a_revision,
+    a_settlement,
+    an_attempt,
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "text"),
+    [
+        (datetime(2026, 11, 23, 14, 19, 18, 123_999, tzinfo=UTC), "2026-11-23T14:19:18.123Z"),
+        (datetime(2026, 11, 23, 14, 19, 18, tzinfo=UTC), "2026-11-23T14:19:18.000Z"),
+        (datetime(2026, 11, 23, 14, 19, tzinfo=timezone(timedelta(hours=2))), "2026-11-23T12:19:00.000Z"),
+    ],
+)
+def test_times_are_utc_with_milliseconds(when: datetime, text: str) -> None:
+    assert timestamp(when) == text
+
+
+def test_a_message_has_the_fields_that_it_was_sent_with() -> None:
+    message = a_message(7)
+
+    assert message_json(message) == {
+        "id": message.id,
+        "device": "1C178",
+        "deviceType": "tracker",
+        "time": 1_700_000_000,
+        "seqNumber": 7,
+        "data": "e80332c0",
+        "receivedAt": "2026-01-01T12:00:00.123Z",
+        "rssi": -121.5,
+        "station": "0AF0",
+    }
+
+
+def test_a_message_that_is_shown_can_be_sent_again_and_is_recognised() -> None:
+    message = a_message()
+    shown = orjson.loads(orjson.dumps(message_json(message)))
+    again = read_message({k: v for k, v in shown.items() if k not in ("id", "receivedAt")}, received_at=NOW)
+
+    assert isinstance(again, Message)
+    assert again.id == message.id
+
+
+def test_a_delivery_shows_its_request_and_every_attempt_without_secrets() -> None:
+    attempts = (
+        an_attempt(1, Unreachable("connection-refused", "Nobody listens there.")),
+        an_attempt(2, Refused(503, b"busy \xff")),
+    )
+    delivery = a_delivery(warnings=("The field door does not fit.",))
+
+    assert delivery_json(DeliveryRecord(delivery, attempts)) == {
+        "id": f"{a_message().id}.0",
+        "messageId": a_message().id,
+        "callback": "tracker/telemetry",
+        "revision": 3,
+        "state": "pending",
+        "endpoint": "https://ingest.example.com:443",
+        "attempts": 0,
+        "tries": 0,
+        "dueAt": "2026-01-01T12:00:00.123Z",
+        "warnings": ("The field door does not fit.",),
+        "request": {
+            "method": "POST",
+            "url": "https://ingest.example.com/uplink/1C178",
+            "headers": {"Authorization": "Bearer ${secret.INGEST_TOKEN}"},
+            "body": '{"device":"1C178","t":1000,"seq":7}',
+            "sendSni": True,
+        },
+        "log": [
+            {
+                "number": 1,
+                "startedAt": "2026-01-01T12:00:00.123Z",
+                "durationMs": 12.345,
+                "outcome": "unreachable",
+                "status": None,
+                "reason": "connection-refused",
+                "detail": "Nobody listens there.",
+                "body": None,
+            },
+            {
+                "number": 2,
+                "startedAt": "2026-01-01T12:00:00.123Z",
+                "durationMs": 12.345,
+                "outcome": "refused",
+                "status": 503,
+                "reason": None,
+                "detail": None,
+                "body": "busy \ufffd",
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("credentials", "shown"),
+    [
+        ("gateway:hunter2", "Basic gateway:***"),
+        (("gateway:", Secret("PASSWORD", Context.TEXT)), "Basic gateway:${secret.PASSWORD}"),
+    ],
+)
+def test_credentials_of_a_url_are_shown_without_the_password(
+    credentials: str | tuple[str | Secret, ...], shown: str
+) -> None:
+    record = DeliveryRecord(a_delivery(request=a_request(headers=(), credentials=credentials)), ())
+    text = orjson.dumps(delivery_json(record)).decode()
+
+    assert f'"Authorization":"{shown}"' in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("ingest.example.com", "https://ingest.example.com/x"), ("2001:db8::1", "https://[2001:db8::1]/x")],
+)
+def test_a_url_is_shown_as_it_would_be_written(host: str, url: str) -> None:
+    shown = delivery_json(DeliveryRecord(a_delivery(request=a_request(host=host, target="/x", body=None)), ()))
+
+    assert orjson.loads(orjson.dumps(shown))["request"]["url"] == url
+
+
+def test_only_the_beginning_of_a_long_answer_is_shown() -> None:
+    record = DeliveryRecord(a_delivery(), (an_attempt(1, Refused(400, b"x" * 65_536)),))
+
+    assert len(orjson.loads(orjson.dumps(delivery_json(record)))["log"][0]["body"]) == 4_096
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome", "state", "due_at"),
+    [
+        (Done(), None, State.DELIVERED, None),
+        (RetryAt(NOW + timedelta(minutes=1)), Refused(500), State.PENDING, "2026-01-01T12:01:00.123Z"),
+        (GiveUp("The receiver answered 500."), Refused(500), State.UNDELIVERED, None),
+    ],
+)
+def test_a_settlement_shows_the_delivery_as_the_attempt_leaves_it(
+    step: Step, outcome: Outcome | None, state: State, due_at: str | None
+) -> None:
+    shown = orjson.loads(orjson.dumps(settlement_json(a_settlement(a_lease(a_delivery()), step, outcome))))
+
+    assert (shown["state"], shown["attempts"], shown["tries"], shown["dueAt"]) == (state, 1, 1, due_at)
+    assert [attempt["number"] for attempt in shown["log"]] == [1]
+
+
+def test_a_revision_lists_digests_and_owners() -> None:
+    definition = a_definition()
+    shown = revision_json(a_revision([definition]))
+
+    assert shown["number"] == 1
+    assert (shown["publishedAt"], shown["publishedBy"]) == ("2026-01-01T12:00:00.123Z", "ci@example.com")
+    assert (shown["commit"], shown["note"]) == ("5b6bab4", "widen the range")
+    assert shown["definitions"] == {"tracker/telemetry": {"digest": definition.digest, "owner": "cold-chain"}}
+
+
+def test_before_the_first_publication_there_is_revision_0() -> None:
+    assert revision_json(EMPTY) == {
+        "number": 0,
+        "digest": "",
+        "publishedAt": None,
+        "publishedBy": "",
+        "commit": "",
+        "note": "",
+        "definitions": {},
+    }
+
+
+def test_a_line_of_history_says_what_changed() -> None:
+    revision = a_revision([a_definition()])
+    entry = HistoryEntry(revision.number, revision.digest, revision.publication, (("create", TELEMETRY),))
+
+    assert history_json(entry)["changes"] == [{"kind": "create", "key": "tracker/telemetry"}]

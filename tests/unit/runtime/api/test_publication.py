@@ -1,0 +1,120 @@
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from reconciler.codec.canonical import content_digest
+from reconciler.model.resource import Key
+from reconciler.model.revision import Amendment
+from reconciler.runtime.api.publication import Problem, Proposal, read_amendment, read_proposal
+
+TELEMETRY: dict[str, Any] = {
+    "type": "data/uplink",
+    "channel": "url",
+    "url": "https://ingest.example.com/uplink/{device}",
+    "body": "t={customData#temperature}",
+    "payload": "temperature::int:16",
+}
+DIGEST = content_digest(TELEMETRY)
+CREATE = {"kind": "create", "key": "tracker/telemetry", "after": TELEMETRY}
+UPDATE = {"kind": "update", "key": "tracker/telemetry", "expects": DIGEST, "after": TELEMETRY}
+DELETE = {"kind": "delete", "key": "tracker/telemetry", "expects": DIGEST}
+BODY = {"owner": "cold-chain", "by": "ci", "commit": "5b6bab4", "note": "first", "changes": [CREATE]}
+
+
+def shape_problems(**changes: object) -> list[tuple[list[str | int], str]]:
+    read = read_proposal({**BODY, **changes})
+    assert isinstance(read, tuple)
+    return [(list(problem["path"]), str(problem["code"])) for problem in read]
+
+
+def definition_problems(key: str, after: Mapping[str, object]) -> tuple[Problem, ...]:
+    read = read_amendment({"kind": "create", "key": key, "after": after})
+    assert isinstance(read, tuple)
+    return read
+
+
+def test_a_proposal_says_who_publishes_what() -> None:
+    assert read_proposal(BODY) == Proposal("cold-chain", "ci", "5b6bab4", "first", [CREATE])
+
+
+def test_commit_note_and_publisher_may_be_left_out() -> None:
+    assert read_proposal({"owner": "cold-chain", "changes": []}) == Proposal("cold-chain", "", "", "", [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"owner": None}, ["owner"]),
+        ({"owner": "two words"}, ["owner"]),
+        ({"by": 7}, ["by"]),
+        ({"note": "x" * 2001}, ["note"]),
+        ({"changes": None}, ["changes"]),
+        ({"changes": [7]}, ["changes", 0]),
+        ({"changes": [CREATE, {**CREATE, "kind": "replace"}]}, ["changes", 1]),
+        ({"changes": [{**CREATE, "kind": ["create"]}]}, ["changes", 0]),
+        ({"changes": [{**CREATE, "expects": DIGEST}]}, ["changes", 0]),
+        ({"changes": [{**DELETE, "after": {}}]}, ["changes", 0]),
+        ({"changes": [{**DELETE, "key": ""}]}, ["changes", 0, "key"]),
+        ({"changes": [{**DELETE, "key": "x" * 200}]}, ["changes", 0, "key"]),
+        ({"changes": [{**UPDATE, "expects": "abc"}]}, ["changes", 0, "expects"]),
+        ({"changes": [{**UPDATE, "expects": None}]}, ["changes", 0, "expects"]),
+    ],
+)
+def test_a_body_of_another_shape_is_refused_with_the_place(changes: dict[str, Any], path: list[str | int]) -> None:
+    assert shape_problems(**changes) == [(path, "wrong-field")]
+
+
+def test_an_unknown_field_is_refused_by_name() -> None:
+    assert shape_problems(revision=3) == [(["revision"], "unknown-field")]
+
+
+def test_all_problems_of_the_shape_are_listed() -> None:
+    assert len(shape_problems(owner=None, note=7, changes=[7, {**DELETE, "key": 7, "expects": 7}])) == 5
+
+
+def test_changes_become_amendments_with_digests_of_our_own() -> None:
+    key = Key("tracker", "telemetry")
+    created = read_amendment(CREATE)
+    updated = read_amendment(UPDATE)
+
+    assert isinstance(created, Amendment)
+    assert isinstance(updated, Amendment)
+    assert created.after is not None
+    assert (created.kind, created.key, created.expects, created.after.digest) == ("create", key, None, DIGEST)
+    assert (updated.kind, updated.key, updated.expects, updated.after) == ("update", key, DIGEST, created.after)
+    assert read_amendment(DELETE) == Amendment("delete", key, DIGEST, None)
+
+
+def test_a_device_type_is_read_like_a_callback() -> None:
+    created = read_amendment({"kind": "create", "key": "tracker", "after": {"keepAlive": 7200}})
+
+    assert isinstance(created, Amendment)
+
+
+@pytest.mark.parametrize(
+    ("key", "after"),
+    [
+        ("tracker", {"keepAlive": "2h"}),
+        ("tracker", {"callbacks": {}}),
+        ("tracker/telemetry", {**TELEMETRY, "enabled": True}),
+        ("tracker/telemetry", {**TELEMETRY, "sendSni": 1}),
+        ("tracker/a/b", TELEMETRY),
+        ("two words/telemetry", TELEMETRY),
+    ],
+)
+def test_a_content_of_another_shape_is_a_problem_of_its_key(key: str, after: dict[str, Any]) -> None:
+    (problem,) = definition_problems(key, after)
+
+    assert (problem["key"], problem["code"]) == (key, "invalid-content")
+
+
+def test_every_rule_that_a_definition_breaks_is_listed_with_key_path_and_sentence() -> None:
+    after = {**TELEMETRY, "url": "https://{device}.example.com/", "body": "t={customData#pressure}"}
+    problems = definition_problems("tracker/telemetry", after)
+
+    assert {(problem["key"], tuple(problem["path"]), problem["code"]) for problem in problems} == {
+        ("tracker/telemetry", ("url",), "template-variable-in-host"),
+        ("tracker/telemetry", ("body",), "undeclared-custom-data"),
+    }
+    assert all(str(problem["message"]).endswith(".") for problem in problems)
