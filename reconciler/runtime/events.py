@@ -10,7 +10,7 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from reconciler.errors import StoreError
@@ -122,7 +122,7 @@ class Events:
         self.counters.store_failures += 1
         log.error("store.failed", extra={"error": str(error)})
 
-    async def subscribe(self) -> AsyncIterator[Settlement | Lost]:
+    async def subscribe(self) -> AsyncGenerator[Settlement | Lost, None]:
         """Every settlement from now on, until the engine stops."""
         subscriber = _Subscriber()
         self._subscribers.add(subscriber)

@@ -218,18 +218,14 @@ def engine(sink: int) -> Iterator[tuple[int, int]]:
         (project / "device-types").mkdir(parents=True)
         tokens = Path(folder, "tokens")
         reconciler = [sys.executable, "-m", "reconciler"]
-        token = subprocess.run(
-            [*reconciler, "engine", "token", "--token-file", str(tokens), "--name", "bench"]
-            + ["--scope", "read,apply,ingest"],
-            check=True, capture_output=True, text=True,
-        ).stdout.strip()  # fmt: skip
+        making = [*reconciler, "engine", "token", "--token-file", str(tokens), "--name", "bench"]
+        making += ["--scope", "read,apply,ingest"]
+        token = subprocess.run(making, check=True, capture_output=True, text=True).stdout.strip()
         global TOKEN
         TOKEN = token
-        serving = subprocess.Popen(
-            [*reconciler, "engine", "serve", "--listen", "127.0.0.1:0", "--data", str(Path(folder, "data"))]
-            + ["--token-file", str(tokens), "--allow-egress", "127.0.0.0/8"],
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        serve = [*reconciler, "engine", "serve", "--listen", "127.0.0.1:0", "--data", str(Path(folder, "data"))]
+        serve += ["--token-file", str(tokens), "--allow-egress", "127.0.0.0/8"]
+        serving = subprocess.Popen(serve, stderr=subprocess.PIPE, text=True)
         try:
             assert serving.stderr is not None
             port = 0
@@ -242,10 +238,9 @@ def engine(sink: int) -> Iterator[tuple[int, int]]:
                 PROJECT.format(engine=f"http://127.0.0.1:{port}", sink=f"127.0.0.1:{sink}")
             )
             (project / "device-types" / "tracker.yaml").write_text(DEVICE_TYPE)
-            subprocess.run(
-                [*reconciler, "apply", "-C", str(project), "-e", "bench", "--yes", "-q"], stdout=subprocess.DEVNULL,
-                check=True, env={**os.environ, "BENCH_TOKEN": token},
-            )  # fmt: skip
+            applying = [*reconciler, "apply", "-C", str(project), "-e", "bench", "--yes", "-q"]
+            environment = {**os.environ, "BENCH_TOKEN": token}
+            subprocess.run(applying, check=True, env=environment, stdout=subprocess.DEVNULL)
             yield port, serving.pid
         finally:
             serving.terminate()
