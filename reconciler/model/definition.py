@@ -95,6 +95,7 @@ CHANNEL_FIELDS: Final[Mapping[str, frozenset[str]]] = {
 SUPPORTED_TYPES: Final = frozenset({CallbackType.DATA_UPLINK})
 SUPPORTED_CHANNELS: Final = frozenset({"url"})
 
+_CALLBACK_TYPES: Final = {str(each): each for each in CallbackType}
 _METHODS: Final = {str(each): each for each in Method}
 
 # callbacks.md section 8.4: 0 or at least 1800 s.
@@ -159,11 +160,10 @@ def check_device_type(key: Key, content: Content) -> tuple[DeviceType | None, tu
 
 def check_callback(key: Key, content: Content) -> tuple[Callback | None, tuple[Finding, ...]]:
     """Build the callback; None when a finding is an error."""
-    found = list(_vocabulary_findings(content))
-    if found:
-        return None, tuple(found)
-    found += _field_findings(content)
-    callback_type = CallbackType(_text(content, "type"))
+    callback_type = _CALLBACK_TYPES.get(_text(content, "type"))
+    if callback_type not in SUPPORTED_TYPES or content.get("channel") not in SUPPORTED_CHANNELS:
+        return None, tuple(_vocabulary_findings(content))
+    found = [*_field_findings(content)]
     payload, findings = _payload(content)
     found += findings
     if "payload" in content and not takes_payload(callback_type):
@@ -202,9 +202,9 @@ def _broken_grammar(path: tuple[str, ...], error: GrammarError) -> Finding:
     return finding(error.code, path, error.reason, offset=error.offset, length=error.length)
 
 
-def _did_you_mean(word: str, known: Sequence[str], *, otherwise: str = "") -> str:
+def _did_you_mean(word: str, known: Sequence[str], *, shape: str = "{}", otherwise: str = "") -> str:
     near = get_close_matches(word, known, n=1)
-    return f"Did you mean {near[0]}?" if near else otherwise
+    return f"Did you mean {shape.format(near[0])}?" if near else otherwise
 
 
 def _payload(content: Content) -> tuple[PayloadConfig | None, tuple[Finding, ...]]:
@@ -242,7 +242,7 @@ def _beyond_uplink(config: PayloadConfig) -> Iterator[Finding]:
 def _keep_alive_findings(content: Content) -> Iterator[Finding]:
     seconds = cast("int", content.get("keepAlive", 0))
     if 0 < seconds < _SHORTEST_KEEP_ALIVE.total_seconds():
-        detail = f"{seconds} s were given; devices may be silent for 30 minutes before anybody can tell."
+        detail = f"It is {seconds} s; the shortest silence that can be supervised is 1800 s."
         help = "Write 30m or more, or 0 to switch the supervision off."
         yield finding("keep-alive-too-short", ("keepAlive",), detail, help=help)
 
@@ -286,9 +286,8 @@ def _downlink_data_findings(data: str) -> Iterator[Finding]:
 def _vocabulary_findings(content: Content) -> Iterator[Finding]:
     """Types and channels that are not known, or known and not supported yet: nothing else can be checked then."""
     callback_type, channel = _text(content, "type"), _text(content, "channel")
-    types = [str(each) for each in CallbackType]
-    if callback_type not in types:
-        yield _unknown_word("unknown-callback-type", "type", callback_type, types)
+    if callback_type not in _CALLBACK_TYPES:
+        yield _unknown_word("unknown-callback-type", "type", callback_type, list(_CALLBACK_TYPES))
     elif callback_type not in SUPPORTED_TYPES:
         detail = f"{callback_type} is a type of callback, but the engine does not execute it yet."
         help = f"Supported now: {', '.join(sorted(SUPPORTED_TYPES))}."
@@ -466,7 +465,8 @@ def _variable_findings(used: UsedVariable, path: tuple[str, ...], scope: _Scope)
         else:
             code = "undeclared-custom-data"
             detail = f"The payload config declares {', '.join(declared)}; {name} would always be null."
-            help = _did_you_mean(name, declared, otherwise="Declare it in the payload config.")
+            otherwise = "Declare it in the payload config."
+            help = _did_you_mean(name, declared, shape=f"{{{{{CUSTOM_DATA}{{}}}}}}", otherwise=otherwise)
     elif used.name in ALL_NAMES:
         code = "variable-not-offered"
         types = " and ".join(offering(used.name))
@@ -475,6 +475,7 @@ def _variable_findings(used: UsedVariable, path: tuple[str, ...], scope: _Scope)
     else:
         code = "unknown-variable"
         detail = f"No callback has a variable {{{used.name}}}; it would always be null."
-        help = _did_you_mean(used.name, list(offered(scope.type)), otherwise=f"It can be {describe(scope.type)}.")
+        otherwise = f"It can be {describe(scope.type)}."
+        help = _did_you_mean(used.name, list(offered(scope.type)), shape="{{{}}}", otherwise=otherwise)
     for offset in used.offsets:
         yield finding(code, path, detail, help=help, offset=offset, length=used.length)

@@ -1,0 +1,91 @@
+"""What a document says about a device type or callback → the canonical content of its definition.
+
+1. Fields that equal their default are left out, durations become seconds, a callback without a payload config takes
+   that of its device type, if its type carries payloads. An empty one (`payload: ""`) takes none.
+2. `${var.name}` may stand in every text that people write freely, and in no word of a vocabulary.
+3. Each settled text remembers how it came about, so that a finding in it can be traced to the file.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from reconciler.config.document import duration
+from reconciler.config.settle import OPENING, Reference, Settled, settle
+from reconciler.model.definition import CALLBACK_DEFAULTS, DEVICE_TYPE_DEFAULTS, Content, JsonValue
+from reconciler.model.resource import CallbackType
+from reconciler.model.variables import takes_payload
+
+__all__ = ["ContentPath", "SettledContent", "callback_content", "device_type_content", "has_references", "settled"]
+
+ContentPath: TypeAlias = tuple[str, ...]
+"""The way from a content to one of its texts."""
+
+_NOT_DEFINED: Final[frozenset[str]] = frozenset({"apiVersion", "kind", "name", "callbacks", "moved", "tests"})
+_NO_DEFAULT: Final = object()
+_CARRIES_PAYLOAD: Final = frozenset(str(each) for each in CallbackType if takes_payload(each))
+
+
+@dataclass(frozen=True, slots=True)
+class SettledContent:
+    """A content with its references replaced.
+
+    Attributes:
+        texts: the texts that held a reference.
+        unresolved: the references that have no value here.
+    """
+
+    content: Content
+    texts: Mapping[ContentPath, Settled]
+    unresolved: tuple[tuple[ContentPath, Reference], ...]
+
+
+def device_type_content(value: Mapping[str, Any]) -> Content:
+    """The content of a device type, references not yet settled."""
+    content = dict(value)
+    if "keepAlive" in content:
+        content["keepAlive"] = int(duration(value["keepAlive"]).total_seconds())
+    if "downlink" in content:
+        content["downlink"] = {key: each for key, each in value["downlink"].items() if each != ""}
+    return _without_defaults(content, DEVICE_TYPE_DEFAULTS)
+
+
+def callback_content(value: Mapping[str, Any], *, inherited: str) -> Content:
+    """The content of a callback whose device type has the payload config `inherited`; references not yet settled."""
+    content = _without_defaults(value, CALLBACK_DEFAULTS)
+    if inherited and "payload" not in value and value.get("type") in _CARRIES_PAYLOAD:
+        content["payload"] = inherited
+    return content
+
+
+def _without_defaults(value: Mapping[str, Any], defaults: Content) -> dict[str, JsonValue]:
+    return {
+        name: each
+        for name, each in value.items()
+        if name not in _NOT_DEFINED and each != defaults.get(name, _NO_DEFAULT)
+    }
+
+
+def has_references(content: Content) -> bool:
+    """Whether any text of a content holds a reference, complete or not."""
+    return any(OPENING in text for _, text in _texts(content))
+
+
+def settled(content: Content, values: Mapping[str, str]) -> SettledContent:
+    """The content with all references replaced whose values are known."""
+    texts = {path: settle(text, values) for path, text in _texts(content) if OPENING in text}
+    if not texts:
+        return SettledContent(content, {}, ())
+    result: dict[str, Any] = dict(content)
+    for (name, *inner), each in texts.items():
+        result[name] = {**result[name], inner[0]: each.text} if inner else each.text
+    unresolved = tuple((path, reference) for path, each in texts.items() for reference in each.unresolved)
+    return SettledContent(result, texts, unresolved)
+
+
+def _texts(content: Content) -> Iterator[tuple[ContentPath, str]]:
+    for name, value in content.items():
+        if isinstance(value, str):
+            yield (name,), value
+        elif isinstance(value, dict):
+            yield from (((name, inner), each) for inner, each in value.items() if isinstance(each, str))

@@ -1,0 +1,113 @@
+"""Where the time of loading 10,000 callbacks in 200 files goes: imports, YAML, shapes, and the rules.
+
+    python tests/benchmarks/validate.py [--callbacks 10000] [--files 200] [--repeats 3]
+
+Each figure is of a fresh process that loads the project once; medians of the repeats. "all" is `load` as the command
+line calls it, without its own imports and output. The limit for the whole command is 2 s and 200 MB.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = """\
+apiVersion: reconciler/v1
+kind: Project
+name: benchmark
+sources: [device-types/*.yaml]
+environments:
+"""
+ENVIRONMENT = """\
+  env-{number}:
+    target: {{engine: "http://127.0.0.1:8460"}}
+    variables: {{host: "ingest-{number}.example.com"}}
+"""
+DEVICE_TYPE = """\
+apiVersion: reconciler/v1
+kind: DeviceType
+name: type-{number:04}
+description: The device type of number {number}
+keepAlive: 2h
+payload: "temperature::int:16:little-endian humidity::uint:8 door::bool:7"
+callbacks:
+"""
+CALLBACK = """\
+  callback-{number:05}:
+    type: data/uplink
+    channel: url
+    method: POST
+    url: "https://{host}/uplink/{number}/{{device}}?t={{time}}"
+    headers: {{Authorization: "Bearer ${{secret.INGEST_TOKEN}}", X-Source: "type-{number:05}"}}
+    contentType: application/json
+    body: '{{"device":"{{device}}","t":{{customData#temperature}},"seq":{{seqNumber}},"n":{number}}}'
+    sendSni: true
+    enabled: true
+"""
+
+
+def write_project(root: Path, *, callbacks: int, files: int, environments: int) -> None:
+    (root / "device-types").mkdir(exist_ok=True)
+    project = PROJECT + "".join(ENVIRONMENT.format(number=number) for number in range(environments))
+    (root / "reconciler.yaml").write_text(project)
+    for number in range(files):
+        own = range(number * callbacks // files, (number + 1) * callbacks // files)
+        texts = [CALLBACK.format(number=each, host="${var.host}") for each in own]
+        (root / "device-types" / f"{number:04}.yaml").write_text(DEVICE_TYPE.format(number=number) + "".join(texts))
+
+
+def load_once(root: Path) -> None:
+    """What a child process does: it times itself, and prints the seconds as JSON."""
+    start = time.perf_counter()
+    from reconciler.config import load, schema, source
+
+    imported = time.perf_counter()
+    paths = sorted((root / "device-types").iterdir())
+    with source.collector_paused():
+        documents = [document for path in paths for document in source.read(path, name=str(path)).documents]
+        read = time.perf_counter()
+        faults = [fault for document in documents for fault in schema.validate("DeviceType", document)[1]]
+        validated = time.perf_counter()
+    del documents
+    before = time.perf_counter()
+    loaded = load.load(root, environ={})
+    done = time.perf_counter()
+    assert not faults
+    assert loaded.diagnostics == ()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = {"imports": imported - start, "yaml": read - imported, "shapes": validated - read, "all": done - before}
+    print(json.dumps({**seconds, "peak": peak}))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--callbacks", type=int, default=10_000)
+    arguments.add_argument("--files", type=int, default=200)
+    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--load-once", type=Path, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.load_once:
+        load_once(given.load_once)
+        return
+    print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
+    print(f"{'environments':<14}{'imports s':>10}{'YAML s':>8}{'shapes s':>10}{'all s':>8}{'peak MB':>9}")
+    for environments in (1, 3):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            write_project(root, callbacks=given.callbacks, files=given.files, environments=environments)
+            command = [sys.executable, __file__, "--load-once", folder]
+            runs = [json.loads(subprocess.check_output(command)) for _ in range(given.repeats)]
+        row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        print(
+            f"{environments:<14}{row['imports']:>10.2f}{row['yaml']:>8.2f}{row['shapes']:>10.2f}"
+            f"{row['all']:>8.2f}{row['peak']:>9.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
