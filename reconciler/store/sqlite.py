@@ -1,0 +1,167 @@
+"""The embedded store: one SQLite file in a directory, for one engine process, nothing to install.
+
+It keeps the rules of `store.protocol` and makes the choices of `store.memory`, durably and fast:
+
+1. What the hot path writes is gathered into groups, each one transaction and one fsync (`group_commit`).
+2. Values become rows on the event loop, where a mistake is its caller's alone; statements run in the writing thread,
+   few and large (`sqlite_writes`). Reads have their own thread and wait for no write (`sqlite_file`).
+3. Leases belong to the process that owns the file: opening it voids those of the process before.
+4. A revision never changes, so that the newest is read once and then is at hand.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from reconciler.model.delivery import DeliveryId, Lease, Settlement, State
+from reconciler.model.message import Message
+from reconciler.model.revision import EMPTY, HistoryEntry, Revision
+from reconciler.store import sqlite_journal, sqlite_revisions, sqlite_writes
+from reconciler.store.group_commit import GroupCommit
+from reconciler.store.protocol import (
+    FIRST_TOKEN,
+    Arrival,
+    DeliveryFilter,
+    DeliveryRecord,
+    EndpointBacklog,
+    MessageRecord,
+)
+from reconciler.store.sqlite_file import SqliteFile
+from reconciler.store.sqlite_rows import (
+    Names,
+    arrival_row,
+    delivery_from,
+    lease_row,
+    micros,
+    moment,
+    settlement_row,
+)
+
+__all__ = ["SqliteStore", "open_sqlite"]
+
+
+async def open_sqlite(directory: Path) -> "SqliteStore":
+    """Open the store in `directory`, which is made if missing.
+
+    Raises:
+        StoreBusy: another process has it open.
+        StoreError: it cannot be opened, or was written by a later version.
+    """
+    return await SqliteStore.on(await SqliteFile.open(directory))
+
+
+class SqliteStore:
+    """A `Store` in one SQLite file."""
+
+    def __init__(self, file: SqliteFile, names: Names) -> None:
+        self._file = file
+        self._names = names
+        self._newest = EMPTY
+        self._group = GroupCommit[sqlite_writes.Operation](self._perform)
+
+    @classmethod
+    async def on(cls, file: SqliteFile) -> "SqliteStore":
+        """The store in a file that this process owns; `close` closes the file too."""
+        try:
+            await file.write(sqlite_writes.void_leases)
+            names = Names(await file.read(sqlite_journal.names))
+        except BaseException:
+            await file.close()
+            raise
+        return cls(file, names)
+
+    # Revisions
+
+    async def current(self) -> Revision:
+        self._newest = await self._file.read(partial(sqlite_revisions.newest, known=self._newest))
+        return self._newest
+
+    async def revision(self, number: int) -> Revision | None:
+        return await self._file.read(partial(sqlite_revisions.revision, number=number))
+
+    async def history(self, *, limit: int, before: int | None = None) -> Sequence[HistoryEntry]:
+        return await self._file.read(partial(sqlite_revisions.history, limit=limit, before=before))
+
+    async def publish(self, revision: Revision) -> None:
+        await self._file.write(partial(sqlite_revisions.publish, revision=revision))
+
+    # Inbox
+
+    async def accept(
+        self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
+    ) -> Sequence[bool]:
+        leased_until = micros(now + lease)
+        rows = [arrival_row(a, self._names, leased_until=leased_until, held_token=FIRST_TOKEN) for a in arrivals]
+        names = self._names.unsaved
+        operation = sqlite_writes.Accept(rows, names)
+        await self._group.run(operation, rows=len(rows))
+        self._names.saved(names)
+        return operation.fresh
+
+    # Outbox
+
+    async def claim(
+        self, *, worker: str, room: Mapping[str, int], default_room: int, limit: int, lease: timedelta, now: datetime
+    ) -> Sequence[Lease]:
+        expires_at = now + lease
+        operation = sqlite_writes.Claim(
+            room=orjson.dumps(dict(room)).decode(),
+            default_room=default_room,
+            limit=limit,
+            now=micros(now),
+            leased_until=micros(expires_at),
+        )
+        await self._group.run(operation, rows=1)
+        return [Lease(delivery_from(row), token, expires_at) for row, token in orjson.loads(operation.leased)]
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        operation = sqlite_writes.Settle([settlement_row(settlement) for settlement in settlements])
+        await self._group.run(operation, rows=len(settlements))
+        return operation.recorded
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        rows = [lease_row(lease.delivery.id, lease.token) for lease in leases]
+        await self._group.run(sqlite_writes.Release(rows), rows=len(rows))
+
+    async def next_claim_at(self) -> datetime | None:
+        claimable_at = await self._file.read(sqlite_journal.next_claim_at)
+        return None if claimable_at is None else moment(claimable_at)
+
+    async def replay(self, ids: Sequence[DeliveryId], *, now: datetime) -> int:
+        operation = sqlite_writes.Replay([lease_row(delivery_id, 0) for delivery_id in ids], micros(now))
+        await self._group.run(operation, rows=len(ids))
+        return operation.changed
+
+    # Journal
+
+    async def message(self, message_id: str) -> MessageRecord | None:
+        return await self._file.read(partial(sqlite_journal.message, message_id=message_id))
+
+    async def messages_of(self, device: str, *, limit: int) -> Sequence[Message]:
+        return await self._file.read(partial(sqlite_journal.messages_of, device=device, limit=limit))
+
+    async def delivery(self, delivery_id: DeliveryId) -> DeliveryRecord | None:
+        return await self._file.read(partial(sqlite_journal.delivery, delivery_id=delivery_id))
+
+    async def deliveries(
+        self, where: DeliveryFilter, *, limit: int, before: DeliveryId | None = None
+    ) -> Sequence[DeliveryRecord]:
+        return await self._file.read(partial(sqlite_journal.deliveries, where=where, limit=limit, before=before))
+
+    async def counts(self) -> Mapping[State, int]:
+        return await self._file.read(sqlite_journal.counts)
+
+    async def backlog(self) -> Sequence[EndpointBacklog]:
+        return await self._file.read(sqlite_journal.backlog)
+
+    async def close(self) -> None:
+        """Finish what was asked before, then let go of files and threads."""
+        await self._group.close()
+        await self._file.close()
+
+    def _perform(self, group: Sequence[sqlite_writes.Operation]) -> asyncio.Future[None]:
+        return self._file.write(partial(sqlite_writes.perform, group=group))

@@ -1,0 +1,229 @@
+"""What people ask the SQLite store, and what the engine asks without changing anything; in the reading thread.
+
+1. One statement for each question, so that an answer is one moment.
+2. Listing goes by descending id and stops when it has enough. It starts from what is undelivered, of the device, or
+   pending, when that is asked for; a callback or endpoint alone is looked for among all deliveries, newest first. What
+   is pending has no order by id: it is sorted for every page, a second for a million.
+3. Joins are written in the order in which they run (`CROSS JOIN`, sqlite.org/optoverview.html#crossjoin): the planner
+   has no statistics here, and could not know that a million rows belong to one endpoint.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from reconciler.model.delivery import DeliveryId, State
+from reconciler.model.message import Message
+from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, EndpointBacklog, MessageRecord
+from reconciler.store.sqlite_rows import (
+    DELIVERY,
+    MESSAGE,
+    STATES,
+    JsonRow,
+    attempt_from,
+    delivery_from,
+    device_number,
+    id_bytes,
+    message_from,
+    moment,
+    place_of,
+)
+from reconciler.store.sqlite_writes import WAITING
+
+__all__ = ["backlog", "counts", "deliveries", "delivery", "message", "messages_of", "names", "next_claim_at"]
+
+_RECORDS: Final = f"""
+SELECT json_group_array(json_array({DELIVERY}, json((
+    SELECT json_group_array(json_array(number, started_at, duration, outcome)) FROM attempts
+    WHERE attempts.delivery = deliveries.key
+))))
+FROM (%s) AS found
+CROSS JOIN deliveries ON deliveries.key = found.key
+CROSS JOIN messages ON messages.key = deliveries.key >> 16
+CROSS JOIN names AS callbacks ON callbacks.id = deliveries.callback
+CROSS JOIN names AS endpoints ON endpoints.id = deliveries.endpoint
+"""
+
+_OF_MESSAGE: Final = """
+SELECT deliveries.key AS key
+FROM messages CROSS JOIN deliveries ON deliveries.key BETWEEN messages.key << 16 AND messages.key << 16 | 65535
+WHERE messages.id = :message
+ORDER BY deliveries.key
+"""
+
+# The segments that are complete, then those messages that are in none.
+_OF_DEVICE: Final = """
+complete (segment) AS (
+    SELECT 0 WHERE EXISTS (SELECT 1 FROM segments)
+    UNION ALL
+    SELECT segment + 1 FROM complete WHERE segment < (SELECT max(segment) FROM segments)
+),
+of_device (message) AS (
+    SELECT segments.message
+    FROM complete CROSS JOIN segments ON segments.segment = complete.segment AND segments.device = :device
+    UNION ALL
+    SELECT key FROM messages
+    WHERE key >= (SELECT coalesce(max(segment) + 1, 0) << 12 FROM segments) AND device = :device
+)
+"""
+
+_LISTED_ALL: Final = """
+SELECT deliveries.key AS key
+FROM messages INDEXED BY messages_by_id
+CROSS JOIN deliveries ON deliveries.key BETWEEN messages.key << 16 AND messages.key << 16 | 65535
+"""
+
+_LISTED_BY_DEVICE: Final = f"""
+WITH RECURSIVE {_OF_DEVICE}
+SELECT deliveries.key AS key
+FROM of_device
+CROSS JOIN messages ON messages.key = of_device.message
+CROSS JOIN deliveries ON deliveries.key BETWEEN messages.key << 16 AND messages.key << 16 | 65535
+"""
+
+_LISTED_PENDING: Final = """
+SELECT deliveries.key AS key
+FROM deliveries INDEXED BY deliveries_pending
+CROSS JOIN messages ON messages.key = deliveries.key >> 16
+"""
+
+_LISTED_UNDELIVERED: Final = """
+SELECT deliveries.key AS key
+FROM undelivered
+CROSS JOIN messages ON messages.id = undelivered.message
+CROSS JOIN deliveries ON deliveries.key = messages.key << 16 | undelivered.ordinal
+"""
+
+_MESSAGES_OF: Final = f"""
+WITH RECURSIVE {_OF_DEVICE}
+SELECT json_group_array({MESSAGE}) FROM (
+    SELECT messages.key
+    FROM of_device CROSS JOIN messages ON messages.key = of_device.message
+    ORDER BY messages.id DESC
+    LIMIT :limit
+) AS found CROSS JOIN messages ON messages.key = found.key
+"""
+
+_NEXT_CLAIM_AT: Final = f"""
+WITH RECURSIVE {WAITING}
+SELECT min(claimable_at) FROM (
+    SELECT (
+        SELECT min(due_at) FROM deliveries INDEXED BY deliveries_pending
+        WHERE state = 0 AND endpoint = waiting.endpoint AND leased_until IS NULL
+    ) AS claimable_at FROM waiting
+    UNION ALL
+    SELECT (
+        SELECT min(max(due_at, leased_until)) FROM deliveries INDEXED BY deliveries_pending
+        WHERE state = 0 AND endpoint = waiting.endpoint AND leased_until > 0
+    ) FROM waiting
+)
+"""
+
+_BACKLOG: Final = """
+SELECT json_group_array(json_array(names.text, pending, oldest))
+FROM (
+    SELECT endpoint, count(*) AS pending, min(due_at) AS oldest
+    FROM deliveries INDEXED BY deliveries_pending WHERE state = 0
+    GROUP BY endpoint
+) AS waiting CROSS JOIN names ON names.id = waiting.endpoint
+"""
+
+
+def message(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
+    """A message and its deliveries; None when there is none of that id."""
+    given = {"message": id_bytes(message_id)}
+    row = connection.execute(f"SELECT {MESSAGE}, revision FROM messages WHERE id = :message", given).fetchone()
+    if row is None:
+        return None
+    text, revision = row
+    return MessageRecord(message_from(orjson.loads(text)), revision, tuple(_records(connection, _OF_MESSAGE, given)))
+
+
+def messages_of(connection: sqlite3.Connection, device: str, limit: int) -> Sequence[Message]:
+    """The newest messages of a device."""
+    given = {"device": device_number(device), "limit": limit}
+    return [message_from(row) for row in _json_rows(connection, _MESSAGES_OF, given)]
+
+
+def delivery(connection: sqlite3.Connection, delivery_id: DeliveryId) -> DeliveryRecord | None:
+    """A delivery with its attempts; None when there is none of that id."""
+    message_bytes, ordinal = place_of(delivery_id)
+    given = {"message": message_bytes, "ordinal": ordinal}
+    found = "SELECT key << 16 | :ordinal AS key FROM messages WHERE id = :message"
+    return next(iter(_records(connection, found, given)), None)
+
+
+def deliveries(
+    connection: sqlite3.Connection, where: DeliveryFilter, limit: int, before: DeliveryId | None
+) -> Sequence[DeliveryRecord]:
+    """The newest deliveries that match and come before that id."""
+    given: dict[str, Any] = {"limit": limit}
+    conditions = []
+    if where.state is not None:
+        conditions.append(f"deliveries.state = {STATES.index(where.state)}")  # not bound, or no partial index would fit
+    if where.callback is not None:
+        conditions.append("deliveries.callback = (SELECT id FROM names WHERE text = :callback)")
+        given["callback"] = str(where.callback)
+    if where.endpoint is not None:
+        conditions.append("deliveries.endpoint = (SELECT id FROM names WHERE text = :endpoint)")
+        given["endpoint"] = where.endpoint
+    if where.device is not None:
+        conditions.append("messages.device = :device")
+        given["device"] = device_number(where.device)
+    if before is not None:
+        conditions.append("messages.id <= :message")
+        conditions.append("(messages.id < :message OR deliveries.key & 65535 < :ordinal)")
+        given["message"], given["ordinal"] = place_of(before)
+    source, newest_first = _source(where)
+    found = f"{source} WHERE {' AND '.join(conditions) or 'true'} ORDER BY {newest_first} LIMIT :limit"
+    return _records(connection, found, given)
+
+
+def _source(where: DeliveryFilter) -> tuple[str, str]:
+    """Where to look, starting from the smallest set that holds all that match; and the order of that set."""
+    if where.state is State.UNDELIVERED:
+        return _LISTED_UNDELIVERED, "undelivered.message DESC, undelivered.ordinal DESC"
+    by_id = "messages.id DESC, deliveries.key DESC"
+    if where.device is not None:
+        return _LISTED_BY_DEVICE, by_id
+    if where.state is State.PENDING:
+        return _LISTED_PENDING, by_id
+    return _LISTED_ALL, by_id
+
+
+def counts(connection: sqlite3.Connection) -> Mapping[State, int]:
+    """How many deliveries stand in each state."""
+    return {STATES[state]: number for state, number in connection.execute("SELECT state, deliveries FROM tally")}
+
+
+def backlog(connection: sqlite3.Connection) -> Sequence[EndpointBacklog]:
+    """What waits for each endpoint, by endpoint."""
+    rows = _json_rows(connection, _BACKLOG, {})
+    waiting = [EndpointBacklog(endpoint, pending, moment(oldest)) for endpoint, pending, oldest in rows]
+    return sorted(waiting, key=lambda each: each.endpoint)
+
+
+def next_claim_at(connection: sqlite3.Connection) -> int | None:
+    """When something can be claimed, in microseconds since the epoch."""
+    (claimable_at,) = connection.execute(_NEXT_CLAIM_AT).fetchone()
+    return None if claimable_at is None else int(claimable_at)
+
+
+def names(connection: sqlite3.Connection) -> dict[str, int]:
+    """Every name and its number."""
+    return dict(connection.execute("SELECT text, id FROM names"))
+
+
+def _records(connection: sqlite3.Connection, found: str, given: Mapping[str, Any]) -> Sequence[DeliveryRecord]:
+    return [
+        DeliveryRecord(delivery_from(row), tuple(map(attempt_from, attempts)))
+        for row, attempts in _json_rows(connection, _RECORDS % found, given)
+    ]
+
+
+def _json_rows(connection: sqlite3.Connection, statement: str, given: Mapping[str, Any]) -> Sequence[JsonRow]:
+    (text,) = connection.execute(statement, given).fetchone()
+    rows: Sequence[JsonRow] = orjson.loads(text)
+    return rows
