@@ -29,13 +29,7 @@ from typing import cast
 
 import httptools
 import httpx
-
-try:
-    from asyncio import Runner
-
-    from uvloop import new_event_loop
-except ImportError:  # pragma: no cover - uvloop has no Windows build
-    from asyncio import Runner, new_event_loop
+import uvloop
 
 CONNECTIONS = 64
 TOKEN = "benchmark"
@@ -286,7 +280,7 @@ def wrk(sink: int) -> float | None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--messages", type=int, default=40_000)
     arguments.add_argument("--repeats", type=int, default=3)
     given = arguments.parse_args()
@@ -320,7 +314,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         match sys.argv[1:]:
             case ["sink"]:
                 runner.run(run_sink())

@@ -2,9 +2,9 @@
 
 python -m tests.benchmarks.http_client [--requests N] [--rounds N] [--default-loop]
 
-A POST of 130 bytes of JSON to a raw asyncio receiver in a process of its own, 64 at a time; each client has a process of
-its own, too, and a core of its own if there are two. The figures are medians over the rounds, in which the clients take
-turns. Rates of two runs cannot be compared, the machine drifts; CPU per request and ratios can.
+A POST of 130 bytes of JSON with a secret in a header to a raw asyncio receiver in a process of its own, 64 at a time;
+each client has a process of its own, too, and a core of its own if there are two. The figures are medians over the
+rounds, in which the clients take turns. Rates of two runs cannot be compared, the machine drifts; the ratios can.
 """
 
 import argparse
@@ -35,7 +35,9 @@ from reconciler.runtime.channels.http import HttpChannel
 
 _CONCURRENCY: Final = 64
 _WARM_UP: Final = 2_000
-_BODY: Final = '{"device":"1C178","t":-12,"h":55,"at":1700000000,"data":"e80332c0ff00112233445566","note":"%s"}' % ("x" * 34)
+_BODY: Final = '{"device":"1C178","t":-12,"h":55,"at":1700000000,"data":"e80332c0ff00112233445566","note":"%s"}' % (
+    "x" * 34
+)
 _PATH: Final = "/uplink/1C178?t=1700000000&seq=7"
 _TOKEN: Final = "0123456789abcdef0123456789abcdef"
 _ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
@@ -45,8 +47,7 @@ class _Receiver(asyncio.Protocol):
     """Answers each request at once, in the callback that saw its end."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._write = transport.write  # type: ignore[union-attr]
+        self._write = transport.write  # type: ignore[attr-defined]
         self._parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
@@ -225,9 +226,7 @@ def _compare(arguments: argparse.Namespace) -> None:
         for round_ in range(arguments.rounds):
             names = list(runs)
             for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
-                runs[name].append(
-                    _run_wrk(port, arguments) if name == "wrk" else _run_client(name, port, arguments)
-                )
+                runs[name].append(_run_wrk(port, arguments) if name == "wrk" else _run_client(name, port, arguments))
     finally:
         receiver.terminate()
         receiver.wait()

@@ -22,11 +22,11 @@ from typing import Final, TypeVar
 from reconciler.model.delivery import Unreachable
 from reconciler.runtime.channels.egress import EgressPolicy
 from reconciler.runtime.channels.flight import Flight
-from reconciler.runtime.channels.tls import Tls, explain
+from reconciler.runtime.channels.tls import Tls, explain_handshake
 from reconciler.runtime.channels.unreachable import Reason, unreachable
 from reconciler.runtime.channels.wire import Endpoint
 
-__all__ = ["Dialer", "Resolve", "SystemResolver"]
+__all__ = ["Dialer", "Resolve", "SystemResolver", "explain_connect"]
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """A host name to numeric addresses, the best first; `OSError` when there are none."""
@@ -103,7 +103,7 @@ class Dialer:
                 async with asyncio.timeout_at(_share(flight, len(addresses) - tried)):
                     sock = await _connect(address, endpoint.port, flight)
             except OSError as error:  # TimeoutError is one
-                failure = _explain_connect(error, address, endpoint.port)
+                failure = explain_connect(error, address, endpoint.port)
                 continue
             dialled = await self._adopt(sock, endpoint, protocol, flight)
             if not isinstance(dialled, Unreachable):
@@ -147,7 +147,7 @@ class Dialer:
             )
             made = True
         except OSError as error:
-            return explain(error, endpoint.host)
+            return explain_handshake(error, endpoint.host)
         finally:
             if not made:
                 sock.close()
@@ -164,7 +164,9 @@ def _share(flight: Flight, left: int) -> float | None:
 
 async def _connect(address: str, port: int, flight: Flight) -> socket.socket:
     flight.doing = f"the connection to {address} port {port} did not come about"
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # With the protocol spelled out asyncio sets TCP_NODELAY; else a body in a second segment waits for an ACK.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     connected = False
     try:
         sock.setblocking(False)
@@ -176,7 +178,8 @@ async def _connect(address: str, port: int, flight: Flight) -> socket.socket:
     return sock
 
 
-def _explain_connect(error: OSError, address: str, port: int) -> Unreachable:
+def explain_connect(error: OSError, address: str, port: int) -> Unreachable:
+    """The outcome of a connection that did not come about."""
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return unreachable(Reason.NETWORK_UNREACHABLE, f"Nothing answers at {address} port {port}.")
     if error.errno == errno.ECONNREFUSED:

@@ -118,6 +118,11 @@ class HttpChannel:
                 return pool
             pool.drop_idle()
 
+    @property
+    def connections(self) -> int:
+        """How many are open now, idle ones included."""
+        return sum(pool.connections for pool in self._pools.values())
+
     async def close(self) -> None:
         """Let go of connections; requests in flight end as unreachable."""
         self._closing = True

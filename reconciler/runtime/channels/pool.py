@@ -94,6 +94,11 @@ class Pool:
         self._line: deque[asyncio.Future[Connection | None]] = deque()  # a connection, or None for a free slot
         self._quiet = asyncio.Event()
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._alive)
+
     def borrow(self, now: float) -> Connection | None:
         """An idle connection, the one used last."""
         while self._idle:

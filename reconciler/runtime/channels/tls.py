@@ -25,7 +25,7 @@ from typing import Any, Final, TypeVar
 from reconciler.model.delivery import Unreachable
 from reconciler.runtime.channels.unreachable import Reason, unreachable
 
-__all__ = ["Tls", "covers", "explain", "public_tls"]
+__all__ = ["Tls", "covers", "explain_handshake", "public_tls"]
 
 C = TypeVar("C", bound=ssl.SSLContext)
 
@@ -145,7 +145,7 @@ _CERTIFICATE_WORDS: Final[Mapping[int, str]] = {
 }
 
 
-def explain(error: OSError, host: str) -> Unreachable:
+def explain_handshake(error: OSError, host: str) -> Unreachable:
     """The outcome of a handshake that failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         code = getattr(error, "verify_code", 0)

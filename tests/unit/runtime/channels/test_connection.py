@@ -203,6 +203,12 @@ def test_the_head_may_take_its_limit_and_not_a_byte_more(loop: asyncio.AbstractE
     assert too_large.reason == "answer-headers-too-large"
 
 
+def test_garbage_beyond_the_limit_is_still_garbage(line: Line) -> None:
+    outcome = line.exchange(b"x" * (MAX_HEAD_BYTES + 1))
+    assert isinstance(outcome, Unreachable)
+    assert outcome.reason == "not-http"
+
+
 def test_a_small_head_in_front_of_a_large_body_is_within_the_limit(line: Line) -> None:
     body = b"x" * MAX_HEAD_BYTES
     assert line.exchange(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + body) == Accepted(200, body[:MAX_BODY])
