@@ -1,0 +1,25 @@
+"""The program's first lines: `reconciler`, and `python -m reconciler`.
+
+`--version` is answered before anything else is imported, so that it costs a bare interpreter.
+"""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the command line that the process was started with; the exit code."""
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):
+        from reconciler import __version__
+
+        sys.stdout.write(f"reconciler {__version__}\n")
+        return 0
+    from reconciler.cli.main import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

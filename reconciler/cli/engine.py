@@ -1,0 +1,132 @@
+"""`engine serve` and `engine token`: run an engine, and make the tokens that open its doors.
+
+1. An engine on loopback that has no token yet makes one and shows it once. Beyond loopback it refuses to listen unless
+   `--token-file` names a file with tokens: whoever opens a door to a network has decided who may enter.
+2. Deliveries go to public addresses only, unless `--allow-egress` says more (`runtime.channels.egress`).
+3. What keeps an engine from starting is one sentence: exit code 2 for what was asked, 4 for what the machine refuses.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.data_directory import make_data_directory
+from reconciler.cli.exit_code import ExitCode
+from reconciler.cli.options import Directory, Quiet, Verbose, here
+from reconciler.cli.render.diagnostics import diagnostics_as_text
+from reconciler.cli.wiring import this_terminal
+from reconciler.diagnostics import Diagnostic
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Run an engine, and make tokens for it.", no_args_is_help=True)
+
+_DEFAULT_DATA = Path(".reconciler/data")
+
+DataDirectory = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        envvar="RECONCILER_DATA",
+        help="Where the engine keeps messages, deliveries, revisions.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        envvar="RECONCILER_TOKEN_FILE",
+        help="Hashes of the tokens that open the doors.  [default: “tokens” in the data directory]",
+    ),
+]
+
+
+@app.command("serve")
+def serve(
+    listen: Annotated[
+        str,
+        typer.Option(
+            "--listen", metavar="HOST:PORT", envvar="RECONCILER_LISTEN", help="Where to listen; port 0 is any."
+        ),
+    ] = "127.0.0.1:8460",
+    data: DataDirectory = _DEFAULT_DATA,
+    token_file: TokenFile = None,
+    allow_egress: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-egress",
+            metavar="CIDR|private",
+            envvar="RECONCILER_ALLOW_EGRESS",
+            help="Deliver to these addresses too; “private” is loopback and private networks. May be repeated.",
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-file",
+            metavar="FILE",
+            envvar="RECONCILER_CA_FILE",
+            help="Certificates of further authorities to trust, in PEM.",
+        ),
+    ] = None,
+    directory: Directory = here,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run an engine until it is told to stop (SIGTERM, Ctrl-C).
+
+    A secret of a callback, ${secret.NAME}, is read from the environment variable RECONCILER_SECRET_NAME when a request
+    is sent.
+    """
+    from reconciler.cli.serving import egress_policy, listen_address, serve_engine
+    from reconciler.cli.wiring import EngineSettings
+
+    terminal = this_terminal(quiet=quiet, verbose=verbose)
+    address = listen_address(listen)
+    egress = egress_policy(allow_egress or ())
+    mistakes = [given for given in (address, egress) if isinstance(given, Diagnostic)]
+    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic):
+        terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
+        raise typer.Exit(ExitCode.USAGE)
+    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file)
+    raise typer.Exit(serve_engine(terminal, settings, address=address, token_file=token_file))
+
+
+@app.command("token")
+def token(
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose token it is, for logs and refusals.")],
+    scope: Annotated[
+        list[str], typer.Option("--scope", metavar="SCOPE[,SCOPE]", help="What it may do: read, apply, ingest.")
+    ],
+    data: DataDirectory = _DEFAULT_DATA,
+    token_file: TokenFile = None,
+    directory: Directory = here,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a token: print it this once, and keep its hash in the token file.
+
+    An engine reads the file when it starts.
+    """
+    from reconciler.cli.token_file import add_token, default_token_file
+    from reconciler.runtime.api.tokens import Scope
+
+    terminal = this_terminal(quiet=quiet, verbose=verbose)
+    wanted = [word.strip() for text in scope for word in text.split(",")]
+    if not set(wanted) <= set(Scope):
+        terminal.fail(f"--scope takes one or more of {', '.join(Scope)}, with commas between.", ExitCode.USAGE)
+    path = token_file or default_token_file(directory / data)
+    try:
+        if token_file is None:
+            make_data_directory(directory / data)
+        made = add_token(path, name=name, scopes=[Scope(word) for word in wanted])
+    except OSError as error:
+        terminal.fail(f"The token file {path} can not be written: {error.strerror}.", ExitCode.FAILED)
+    if isinstance(made, Diagnostic):
+        terminal.complain(diagnostics_as_text([made], paint=terminal.paint_talk))
+        raise typer.Exit(ExitCode.PROBLEMS)
+    terminal.say(f"{path} holds its hash now. The token itself is shown this once:")
+    terminal.result(made.clear)

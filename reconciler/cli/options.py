@@ -1,0 +1,57 @@
+"""Options that several verbs share, spelled and explained once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Directory",
+    "EngineUrl",
+    "Environment",
+    "FindingsFormat",
+    "FormatOfFindings",
+    "OptionalEnvironment",
+    "OutputFormat",
+    "Quiet",
+    "TextOrJson",
+    "Verbose",
+    "here",
+]
+
+
+class OutputFormat(StrEnum):
+    """How a result is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class FindingsFormat(StrEnum):
+    """How findings are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+Directory = Annotated[Path, typer.Option("-C", "--directory", metavar="DIR", help="Work in DIR.", show_default=False)]
+Environment = Annotated[
+    str, typer.Option("-e", "--environment", metavar="ENV", help="An environment of the project file.")
+]
+OptionalEnvironment = Annotated[
+    str | None, typer.Option("-e", "--environment", metavar="ENV", help="An environment of the project file.")
+]
+EngineUrl = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="URL", help="The engine to ask, in place of an environment's target."),
+]
+TextOrJson = Annotated[OutputFormat, typer.Option("--format", help="How the result is written.")]
+FormatOfFindings = Annotated[FindingsFormat, typer.Option("--format", help="How findings are written.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say less on stderr.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")]
+
+here = Path()
+"""The default of `Directory`."""

@@ -1,0 +1,183 @@
+"""Running an engine as a process: its doors, its tokens, its signals, and the order in which all of it ends.
+
+1. What is asked for is checked before anything is opened; then the address is bound, then the store is opened, so that
+   a second engine stops at the first thing it can not have.
+2. The first SIGTERM or SIGINT takes nothing new and lets what is in flight end; the second ends the process at once.
+   Nothing is lost either way: what was acknowledged is on disk, and an attempt that was cut off is made again.
+"""
+
+import asyncio
+import logging
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from reconciler import __version__
+from reconciler.cli.exit_code import ExitCode
+from reconciler.cli.log_lines import log_to
+from reconciler.cli.render.diagnostics import diagnostics_as_text
+from reconciler.cli.render.text import plural
+from reconciler.cli.terminal import Terminal
+from reconciler.cli.token_file import Made, add_token, default_token_file, load_tokens
+from reconciler.cli.wiring import EngineSettings, open_engine, run
+from reconciler.diagnostics import Diagnostic
+from reconciler.errors import StoreError
+from reconciler.model.delivery import State
+from reconciler.runtime.api.application import application
+from reconciler.runtime.api.server import listen, serve
+from reconciler.runtime.api.tokens import Scope, Tokens
+from reconciler.runtime.channels.egress import EgressPolicy
+from reconciler.runtime.clock import utc_now
+from reconciler.runtime.engine import Engine
+
+__all__ = ["Address", "egress_policy", "listen_address", "serve_engine"]
+
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
+# What the user typed wrong, beside what the machine refuses.
+_USAGE_CODES = frozenset({"listen-unknown-host", "listen-bad-port"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; an IPv6 address without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can come in."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def listen_address(text: str) -> Address | Diagnostic:
+    """Read `HOST:PORT`."""
+    read = _ADDRESS.fullmatch(text)
+    if read is None:
+        return Diagnostic(
+            "listen-bad-address",
+            "The address to listen on can not be read",
+            f"--listen takes HOST:PORT, not “{text}”.",
+            "Write it like this, an IPv6 address in brackets:\n\n    --listen 127.0.0.1:8460",
+        )
+    return Address(read["ipv6"] or read["host"], int(read["port"]))
+
+
+def egress_policy(allowed: Sequence[str]) -> EgressPolicy | Diagnostic:
+    """Read what `--allow-egress` was given: networks, or `private`; commas separate as repetition does."""
+    words = [word.strip() for text in allowed for word in text.split(",") if word.strip()]
+    networks = []
+    for word in words:
+        if word == "private":
+            continue
+        try:
+            networks.append(ip_network(word))
+        except ValueError:
+            return Diagnostic(
+                "egress-bad-network",
+                "The addresses to deliver to can not be read",
+                f"--allow-egress takes networks in CIDR form, or “private”, not “{word}”.",
+                "Write a network by its first address and the length of its prefix:\n\n    --allow-egress 10.1.0.0/16",
+            )
+    return EgressPolicy(allow_private="private" in words, allow=tuple(networks))
+
+
+def serve_engine(
+    terminal: Terminal, settings: EngineSettings, *, address: Address, token_file: Path | None
+) -> ExitCode:
+    """Serve until told to stop; how it ended."""
+    path = token_file or default_token_file(settings.data)
+    try:
+        tokens, findings = load_tokens(path)
+    except OSError as error:
+        terminal.fail(f"The token file {path} can not be read: {error.strerror}.", ExitCode.FAILED)
+    if findings:
+        terminal.complain(diagnostics_as_text(findings, paint=terminal.paint_talk))
+        return ExitCode.PROBLEMS
+    if not address.is_loopback and (token_file is None or not tokens):
+        terminal.complain(diagnostics_as_text([_no_tokens(address)], paint=terminal.paint_talk))
+        return ExitCode.USAGE
+    log_to(terminal.err, level=_log_level(terminal))
+    return run(_serve(terminal, settings, address=address, tokens=tokens, token_file=path))
+
+
+async def _serve(
+    terminal: Terminal, settings: EngineSettings, *, address: Address, tokens: Tokens, token_file: Path
+) -> ExitCode:
+    listener = listen(address.host, address.port)
+    if isinstance(listener, Diagnostic):
+        terminal.complain(diagnostics_as_text([listener], paint=terminal.paint_talk))
+        return ExitCode.USAGE if listener.code in _USAGE_CODES else ExitCode.FAILED
+    with listener:
+        async with open_engine(settings) as engine:
+            if not tokens:
+                tokens = _first_token(terminal, token_file)
+            stop = asyncio.Event()
+            _stop_on_signals(terminal, engine, stop)
+            pending = (await engine.store.counts())[State.PENDING]
+
+            def started(url: str) -> None:
+                revision = engine.revision.number
+                terminal.say(
+                    f"reconciler {__version__} serves {url}: data in {settings.data}, revision {revision}, "
+                    f"{plural(pending, 'delivery', 'deliveries')} pending."
+                )
+
+            app = application(engine, tokens, stopping=stop)
+            await serve(app, listener, now=utc_now, stop=stop, started=started)
+    terminal.say("Stopped.")
+    return ExitCode.FINE
+
+
+def _first_token(terminal: Terminal, path: Path) -> Tokens:
+    try:
+        made = add_token(path, name="first", scopes=list(Scope))
+    except OSError as error:
+        raise StoreError(f"the token file {path} can not be written: {error.strerror}") from error
+    assert isinstance(made, Made), "an empty file refuses no name"
+    terminal.complain(
+        f"There was no token yet, so one was made; {path} holds its hash. It is shown this once:\n\n"
+        f"    export RECONCILER_TOKEN={made.clear}\n"
+    )
+    return Tokens([made.token])
+
+
+def _stop_on_signals(terminal: Terminal, engine: Engine, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop_now() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one does what it does to any process
+        in_flight = engine.worker.in_flight
+        waits = f" {plural(in_flight, 'attempt')} in flight may take up to 10 s." if in_flight else ""
+        terminal.say(f"Stopping.{waits}")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop_now)
+
+
+def _no_tokens(address: Address) -> Diagnostic:
+    return Diagnostic(
+        "listen-without-tokens",
+        "An engine that others can reach needs tokens first",
+        f"{address.host} is not loopback: whoever reaches it could come in. Beyond loopback an engine listens only "
+        "with --token-file, and only when that file holds a token.",
+        "Make a token, then name its file:\n\n"
+        "    reconciler engine token --token-file FILE --name ci --scope read,apply\n"
+        "    reconciler engine serve --token-file FILE --listen HOST:PORT",
+    )
+
+
+def _log_level(terminal: Terminal) -> int:
+    if terminal.quiet:
+        return logging.ERROR
+    return logging.DEBUG if terminal.verbose else logging.INFO
