@@ -143,11 +143,12 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """Leases of a process that ended are void; the reference is told that they were released."""
+        """Leases of a process that ended are void; the reference is told that those were released."""
 
         async def reopen() -> Store:
             await self.store.close()
-            await self.reference.release(self.leases)
+            await self.reference.claim(worker="w", room={}, default_room=0, limit=0, lease=LEASE, now=self.now)
+            await self.reference.release([lease for lease in self.leases if lease.expires_at > self.now])
             return await open_sqlite(Path(self.folder.name))
 
         self.store = self.runner.run(reopen())
