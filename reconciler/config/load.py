@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from reconciler.codec.canonical import define
 from reconciler.config.codes import diagnostic
@@ -36,6 +36,7 @@ from reconciler.config.project import (
     check_kind,
     load_project,
     not_supported,
+    set_aside,
     sound,
     source_files,
     variables_of,
@@ -44,7 +45,7 @@ from reconciler.config.schema import validate
 from reconciler.config.settle import Reference
 from reconciler.config.source import collector_paused, read
 from reconciler.diagnostics import Diagnostic, Span, has_errors, in_reading_order
-from reconciler.model.definition import Content, check_callback, check_device_type
+from reconciler.model.definition import CHANNEL_FIELDS, Content, check_callback, check_device_type
 from reconciler.model.finding import Finding
 from reconciler.model.resource import Callback, DeviceType, Key
 from reconciler.model.snapshot import Desired
@@ -172,7 +173,7 @@ def _declared(document: Document, found: list[Diagnostic]) -> Declared | None:
     value = sound(document.value, faults) if faults else document.value
     found += not_supported(document, value)
     name = value.get("name")
-    return Declared(name if isinstance(name, str) else "", document, value)
+    return Declared(name if isinstance(name, str) else "", document, value, set_aside(faults))
 
 
 def _declared_twice(first: Declared, second: Declared) -> Diagnostic:
@@ -285,10 +286,11 @@ class _Checked:
             if path not in reported_elsewhere:
                 self._report_unresolved(reference, layers.place((*prefix, *path)), scope)
         resource, findings = (check_callback if key.callback else check_device_type)(key, done.content)
+        lost = layers.declared.set_aside.get(key.callback, frozenset())
         for finding in findings:
-            if finding.path not in unresolved | reported_elsewhere:
+            if finding.path not in unresolved | reported_elsewhere and not _follows_from(lost, finding):
                 self._found.append(self._located(finding, prefix, done, layers, scope))
-        if resource is None or unresolved or len(self._scopes) > 1:
+        if resource is None or unresolved or lost or len(self._scopes) > 1:
             return
         if isinstance(resource, Callback):
             self.callbacks[key] = resource
@@ -337,6 +339,25 @@ def _contents(value: Mapping[str, Any]) -> Iterator[tuple[str, Content]]:
     inherited = value.get("payload", "")
     for name, callback in value.get("callbacks", {}).items():
         yield name, callback_content(callback, inherited=inherited)
+
+
+_CALLBACK_KEYS: Final = frozenset[str]().union(*CHANNEL_FIELDS.values())
+
+
+def _follows_from(lost: frozenset[str], finding: Finding) -> bool:
+    """Whether a finding may only be there because keys of its callback were set aside.
+
+    What is wrong with characters of a text is wrong whatever stands beside it, but for what its meaning hangs on. A key
+    that does not exist may be one of those, misspelt.
+    """
+    if not lost:
+        return False
+    if not lost <= _CALLBACK_KEYS:
+        lost |= {"contentType", "payload"}
+    hangs_on = {"contentType"} if finding.path[0] == "body" else set()
+    if finding.code in {"undeclared-custom-data", "custom-data-without-payload"}:
+        hangs_on.add("payload")
+    return finding.offset is None or not hangs_on.isdisjoint(lost)
 
 
 def _variable_steps(scope: _Scope, name: str) -> Steps:

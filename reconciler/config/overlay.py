@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,11 +19,15 @@ __all__ = ["Declared", "Layered", "layered", "override_findings"]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A device type that a document declares: `value` is what is sound of it, `document` all that was written."""
+    """A device type that a document declares: `value` is what is sound of it, `document` all that was written.
+
+    `set_aside` names the keys that each faulty callback has lost; it is still checked, and never used.
+    """
 
     name: str
     document: Document
     value: Mapping[str, Any]
+    set_aside: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

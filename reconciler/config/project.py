@@ -27,6 +27,7 @@ __all__ = [
     "check_kind",
     "load_project",
     "not_supported",
+    "set_aside",
     "sound",
     "source_files",
     "variables_of",
@@ -133,8 +134,24 @@ def check_kind(document: Document, *, expected: Sequence[str]) -> Diagnostic | N
     return None
 
 
+DECISIVE: Final = frozenset({"type", "channel"})
+"""Without one of these nothing can be said of a callback."""
+
+
+def set_aside(faults: Sequence[Fault]) -> dict[str, frozenset[str]]:
+    """For each callback that `sound` keeps in part, the keys that it takes away."""
+    keys: dict[str, set[str]] = {}
+    for fault in faults:
+        match _part_at_fault(fault):
+            case ("callbacks", str(name), str(key)):
+                keys.setdefault(name, set()).add(key)
+            case _:
+                pass  # set aside as a whole, or not of a callback
+    return {name: frozenset(lost) for name, lost in keys.items()}
+
+
 def sound(value: Mapping[str, Plain], faults: Sequence[Fault]) -> dict[str, Any]:
-    """The document without its faulty parts: a callback, an override or a key, never more than is needed."""
+    """The document without its faulty parts: a key, a callback or an override, never more than is needed."""
     rest: dict[str, Any] = dict(value)
     for fault in faults:
         rest = _without(rest, _part_at_fault(fault))
@@ -145,6 +162,8 @@ def _part_at_fault(fault: Fault) -> Steps:
     """What has to be set aside for a fault; nothing when what is checked later does not depend on it."""
     steps = fault.steps
     match steps:
+        case ("callbacks", _, str(field), *_) if field not in DECISIVE:
+            return steps[:3]
         case ("callbacks", _, *_):
             return steps[:2]
         case ("environments", _, "overrides", _, "callbacks", _, *_):
