@@ -141,7 +141,7 @@ class SqliteFile:
 
     def _failure(self, error: Exception, *, full: bool) -> StoreError:
         if full:
-            return StoreFull(f"no space is left for {self._path}; make some, the engine goes on by itself")
+            return StoreFull(f"no space is left for {self._path}; make some (a running engine needs no restart)")
         return StoreError(f"{self._path} cannot be used: {error}")
 
     def _open_writer(self) -> None:

@@ -301,7 +301,7 @@ turn (round, due_at, key, endpoint, places) AS (
         (
             SELECT free.key FROM deliveries AS free INDEXED BY deliveries_pending
             WHERE free.state = 0 AND free.endpoint = turn.endpoint AND free.leased_until IS NULL
-                AND free.due_at = turn.due_at AND free.key > turn.key + 1
+                AND free.due_at = turn.due_at AND free.key > turn.key
             ORDER BY free.key
             LIMIT 1
         ),

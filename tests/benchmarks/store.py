@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 
@@ -68,9 +70,7 @@ async def drive(store: SqliteStore, given: Sequence[Arrival], *, concurrency: in
     await asyncio.gather(*(work() for _ in range(concurrency)))
 
 
-def through_the_store(directory: Path, given: Sequence[Arrival], *, concurrency: int, batch: int) -> tuple[float, ...]:
-    """Messages a second, CPU microseconds a message, bytes a message."""
-
+def through_the_store(directory: Path, given: Sequence[Arrival], *, concurrency: int, batch: int) -> "Figures":
     async def run() -> tuple[float, float]:
         store = await open_sqlite(directory)
         started, cpu = time.perf_counter(), time.process_time()
@@ -80,10 +80,10 @@ def through_the_store(directory: Path, given: Sequence[Arrival], *, concurrency:
         return spent
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return figures(runner.run(run()), directory, len(given))
+        return Figures.of(runner.run(run()), directory, len(given))
 
 
-def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) -> tuple[float, ...]:
+def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) -> "Figures":
     """The same bytes into one table, in groups as large as the concurrency."""
     rows = [(bytes.fromhex(a.message.id), dump_message(a.message), dump_request(a.held[0].request)) for a in given]
     statement = f"INSERT INTO rows VALUES {','.join(['(?, ?, ?)'] * concurrency)}"
@@ -97,13 +97,20 @@ def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) ->
             connection.execute(statement, [value for row in rows[start : start + concurrency] for value in row])
             connection.execute("COMMIT")
         spent = time.perf_counter() - started, time.process_time() - cpu
-    return figures(spent, directory, len(given))
+    return Figures.of(spent, directory, len(given))
 
 
-def figures(spent: tuple[float, float], directory: Path, count: int) -> tuple[float, ...]:
-    elapsed, cpu = spent
-    size = sum(path.stat().st_size for path in directory.iterdir())
-    return count / elapsed, cpu / count * 1e6, size / count
+class Figures(NamedTuple):
+    """What one message took."""
+
+    per_second: float
+    cpu_us: float
+    size: float
+
+    @classmethod
+    def of(cls, spent: tuple[float, float], directory: Path, count: int) -> "Figures":
+        elapsed, cpu = spent
+        return cls(count / elapsed, cpu / count * 1e6, sum(f.stat().st_size for f in directory.iterdir()) / count)
 
 
 def main() -> None:
@@ -112,20 +119,20 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--directory", type=Path, help="where the files go; it should be on the disk in question")
     options = parser.parse_args()
-    given = arrivals(options.messages)
+    given, concurrency = arrivals(options.messages), options.concurrency
     gc.collect()
     gc.freeze()  # as the engine does
-    concurrency = options.concurrency
+    runs: dict[str, Callable[[Path], Figures]] = {
+        f"bare rows, groups of {concurrency}": partial(bare_rows, given=given, concurrency=concurrency),
+        "one by one": partial(through_the_store, given=given, concurrency=concurrency, batch=1),
+        "batches of 50": partial(through_the_store, given=given, concurrency=concurrency, batch=50),
+    }
     print(f"request: {len(dump_request(REQUEST))} bytes, message: {len(dump_message(given[0].message))} bytes")
     print(f"{'':28}{'messages/s':>12}{'us CPU':>10}{'bytes':>10}")
-    for name, run in (
-        ("bare rows, groups of 64", lambda at: bare_rows(at, given, concurrency=concurrency)),
-        ("one by one", lambda at: through_the_store(at, given, concurrency=concurrency, batch=1)),
-        ("batches of 50", lambda at: through_the_store(at, given, concurrency=concurrency, batch=50)),
-    ):
+    for name, run in runs.items():
         with tempfile.TemporaryDirectory(dir=options.directory) as directory:
-            rate, cpu, size = run(Path(directory))
-        print(f"{name:28}{rate:12,.0f}{cpu:10.1f}{size:10,.0f}")
+            figures = run(Path(directory))
+        print(f"{name:28}{figures.per_second:12,.0f}{figures.cpu_us:10.1f}{figures.size:10,.0f}")
 
 
 if __name__ == "__main__":

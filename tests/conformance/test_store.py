@@ -333,6 +333,15 @@ async def test_within_an_endpoint_the_oldest_due_comes_first(store: Store) -> No
     assert ids(await claim(store)) == [second, third, first]
 
 
+async def test_all_that_is_due_at_the_same_moment_is_claimed_in_the_order_of_acceptance(store: Store) -> None:
+    messages = [a_message(number, time=1_700_000_000 - number) for number in range(4)]
+    waiting = [[a_delivery(message, ordinal) for ordinal in range(3)] for message in messages]
+    await accept(store, *(an_arrival(m, queued=queued) for m, queued in zip(messages, waiting, strict=True)))
+    in_order = [delivery.id for queued in waiting for delivery in queued]
+    assert ids(await claim(store, limit=7)) == in_order[:7]
+    assert ids(await claim(store)) == in_order[7:]
+
+
 async def test_expired_leases_take_their_turn_by_due_time(store: Store) -> None:
     (waiting,) = await queue(store, (A, 1))
     message = a_message(99)
@@ -348,6 +357,11 @@ async def test_no_endpoint_gets_a_second_round_before_each_had_its_first(store: 
     assert sorted(hosts(await claim(store, limit=3))) == [A, B, C]
     assert sorted(hosts(await claim(store, limit=2))) == [A, B]
     assert hosts(await claim(store)) == [A]
+
+
+async def test_a_round_goes_by_due_time(store: Store) -> None:
+    await queue(store, (A, 1), (B, 3), (C, 2), (A, 0), (C, 0))
+    assert hosts(await claim(store, limit=4)) == [B, C, A, A]
 
 
 async def test_no_endpoint_gets_more_than_its_room(store: Store) -> None:

@@ -14,9 +14,11 @@ from tests.journeys.processes import Engine, at_a_terminal, environment, run
 
 @pytest.fixture
 def project(tmp_path: Path, engine: Engine) -> Path:
-    """A project as `init` makes it, under a name of its own: the engine is shared."""
+    """A project as `init` makes it, under names of its own: the engine is shared."""
     folder = tmp_path / f"project-{tmp_path.name}"
-    assert run("init", folder).code == 0
+    for name, text in scaffold(folder.name).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     edit(folder / "reconciler.yaml", "http://127.0.0.1:8460", engine.url)
     edit(folder / "reconciler.yaml", "RECONCILER_DEV_TOKEN", "RECONCILER_TOKEN")
     edit(folder / "device-types/tracker.yaml", "name: tracker", f"name: tracker-{tmp_path.name}")
@@ -27,6 +29,10 @@ def edit(file: Path, before: str, after: str) -> None:
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_from_nothing_to_a_revision_and_back_to_an_empty_plan(project: Path, engine: Engine) -> None:
@@ -167,15 +173,16 @@ def test_init_overwrites_nothing_and_lists_what_is_there(tmp_path: Path) -> None
     assert refused.code == 1
     assert "device-types/tracker.yaml" in refused.err
     assert "reconciler.yaml" not in refused.err
-    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["tracker.yaml"]
+    assert [path.name for path in files(tmp_path)] == ["tracker.yaml"]
 
 
 def test_init_says_what_it_wrote_and_what_comes_next(tmp_path: Path) -> None:
     made = run("init", "my project", cwd=tmp_path)
     assert made.code == 0
+    written = {str(path.relative_to(tmp_path / "my project")): path.read_text() for path in files(tmp_path)}
+    assert written == scaffold("my-project")
     assert sorted(made.out.splitlines()) == sorted(f"my project/{name}" for name in scaffold("x"))
     assert "reconciler engine serve" in made.err
-    assert "name: my-project\n" in (tmp_path / "my project/reconciler.yaml").read_text()
 
 
 def test_schemas_are_written_once_and_then_unchanged(tmp_path: Path) -> None:

@@ -1,0 +1,278 @@
+"""The SQLite store where it meets the machine: files, locks, threads, a full disk. What it answers is conformance."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import StoreBusy, StoreError, StoreFull
+from reconciler.model.delivery import Delivery, Done, GiveUp, Lease, State
+from reconciler.model.resource import Key
+from reconciler.store.protocol import DeliveryFilter
+from reconciler.store.sqlite import SqliteStore, open_sqlite
+from reconciler.store.sqlite_file import SqliteFile
+from tests.builders import NOW, a_definition, a_delivery, a_lease, a_message, a_revision, a_settlement, an_arrival
+
+LEASE = timedelta(minutes=2)
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> AsyncIterator[SqliteFile]:
+    file = await SqliteFile.open(tmp_path)
+    yield file
+    await file.close()
+
+
+@pytest.fixture
+async def store(file: SqliteFile) -> SqliteStore:
+    return await SqliteStore.on(file)
+
+
+async def hold(store: SqliteStore, *numbers: int) -> list[Lease]:
+    """Accept messages of these numbers, each with one held delivery."""
+    deliveries = [a_delivery(a_message(number)) for number in numbers]
+    arrivals = [an_arrival(a_message(n), held=[delivery]) for n, delivery in zip(numbers, deliveries, strict=True)]
+    await store.accept(arrivals, worker="w", lease=LEASE, now=NOW)
+    return [a_lease(delivery, expires_at=NOW + LEASE) for delivery in deliveries]
+
+
+async def claim(store: SqliteStore, *, limit: int = 100) -> list[Delivery]:
+    leases = await store.claim(worker="w", room={}, default_room=100, limit=limit, lease=LEASE, now=NOW)
+    return [lease.delivery for lease in leases]
+
+
+def files_in(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+# Opening and closing
+
+
+async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    revision = a_revision([a_definition()])
+    await store.publish(revision)
+    done, given_up, pending = await hold(store, 1, 2, 3)
+    await store.settle([a_settlement(done, Done()), a_settlement(given_up, GiveUp("refused"))])
+    before = (
+        await store.deliveries(DeliveryFilter(), limit=10),
+        await store.counts(),
+        await store.messages_of("1C178", limit=9),
+    )
+    await store.close()
+
+    store = await open_sqlite(tmp_path)
+    after = (
+        await store.deliveries(DeliveryFilter(), limit=10),
+        await store.counts(),
+        await store.messages_of("1C178", limit=9),
+    )
+    assert after == before
+    assert await store.current() == revision
+    assert await claim(store) == [pending.delivery]
+    await store.close()
+
+
+async def test_leases_of_the_process_before_are_void(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    (lease,) = await hold(store, 1)
+    await store.close()
+
+    store = await open_sqlite(tmp_path)
+    assert await store.settle([a_settlement(lease, Done())]) == [False]
+    assert await claim(store) == [lease.delivery]
+    await store.close()
+
+
+async def test_names_go_on_where_the_process_before_stopped(tmp_path: Path) -> None:
+    deliveries = [
+        a_delivery(a_message(number), callback=Key("tracker", f"callback-{number}"), host=f"h{number % 2}.example.com")
+        for number in range(3)
+    ]
+    for number, delivery in enumerate(deliveries):
+        store = await open_sqlite(tmp_path)
+        await store.accept([an_arrival(a_message(number), queued=[delivery])], worker="w", lease=LEASE, now=NOW)
+        await store.close()
+    store = await open_sqlite(tmp_path)
+    assert await claim(store) == deliveries
+    await store.close()
+
+
+async def test_a_second_owner_is_refused_until_the_first_has_closed(tmp_path: Path) -> None:
+    first = await open_sqlite(tmp_path)
+    with pytest.raises(StoreBusy, match=r"in use by another engine \(process \d+\)"):
+        await open_sqlite(tmp_path)
+    await hold(first, 1)
+    await first.close()
+    await (await open_sqlite(tmp_path)).close()
+
+
+async def test_the_directory_is_made(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "var" / "data")
+    await store.close()
+    assert (tmp_path / "var" / "data" / "store.sqlite3").exists()
+
+
+async def test_a_directory_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a directory")
+    with pytest.raises(StoreError, match=r"data/store\.sqlite3 cannot be used"):
+        await open_sqlite(tmp_path / "data")
+
+
+async def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "store.sqlite3").write_bytes(b"something else entirely" * 100)
+    with pytest.raises(StoreError, match=r"store\.sqlite3 cannot be used: file is not a database"):
+        await open_sqlite(tmp_path)
+
+
+async def test_a_store_of_a_later_form_is_refused_and_left_alone(tmp_path: Path) -> None:
+    await (await open_sqlite(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3")) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="written by a later version of reconciler"):
+            await open_sqlite(tmp_path)
+
+
+async def test_closing_finishes_what_was_asked(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    asked = [asyncio.create_task(hold(store, number)) for number in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    await asyncio.gather(*asked)
+    store = await open_sqlite(tmp_path)
+    assert len(await claim(store)) == 20
+    await store.close()
+
+
+async def test_after_closing_every_verb_says_so_and_only_the_file_is_left(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    await hold(store, 1)
+    await store.close()
+    await store.close()
+    asked: list[Callable[[], object]] = [
+        lambda: hold(store, 2),
+        store.counts,
+        lambda: store.publish(a_revision()),
+        store.current,
+    ]
+    for ask in asked:
+        with pytest.raises(StoreError, match="closed before"):
+            await ask()  # type: ignore[misc]
+    assert files_in(tmp_path) == {"store.sqlite3", "store.lock"}
+
+
+# Durability
+
+
+@pytest.mark.parametrize(("pragma", "value"), [("synchronous", 2), ("journal_mode", "wal")])
+async def test_a_commit_returns_when_the_log_is_on_disk(file: SqliteFile, pragma: str, value: object) -> None:
+    assert await file.write(lambda connection: connection.execute(f"PRAGMA {pragma}").fetchone()) == (value,)
+
+
+async def test_a_full_disk_fails_what_was_asked_and_nothing_else(file: SqliteFile, store: SqliteStore) -> None:
+    def limit(pages: int) -> asyncio.Future[object]:
+        return file.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+    kept = await hold(store, *range(10))
+    await limit(1)  # no less than it has
+    with pytest.raises(StoreFull, match="no space is left"):
+        await hold(store, *range(10, 500))
+    with pytest.raises(StoreFull):
+        await store.publish(a_revision([a_definition(content={"body": "x" * 100_000})]))
+    assert await store.counts() == {State.PENDING: 10, State.DELIVERED: 0, State.UNDELIVERED: 0}
+    assert await store.message(a_message(10).id) is None
+
+    await limit(1_000_000)
+    again = await hold(store, *range(10, 500))
+    assert await store.settle([a_settlement(lease, Done()) for lease in (*kept, *again)]) == [True] * 500
+    assert [record.delivery.endpoint for record in await store.deliveries(DeliveryFilter(), limit=1_000)] == [
+        kept[0].delivery.endpoint
+    ] * 500
+
+
+async def test_a_name_that_was_not_written_is_written_with_the_next_group(file: SqliteFile, store: SqliteStore) -> None:
+    delivery = a_delivery(callback=Key("tracker", "new"), host="new.example.com")
+
+    async def accept() -> None:
+        await store.accept([an_arrival(queued=[delivery])], worker="w", lease=LEASE, now=NOW)
+
+    await file.write(lambda connection: connection.execute("ALTER TABLE messages RENAME TO elsewhere").fetchone())
+    with pytest.raises(StoreError, match="no such table"):
+        await accept()
+    await file.write(lambda connection: connection.execute("ALTER TABLE elsewhere RENAME TO messages").fetchone())
+    await accept()
+    assert await claim(store) == [delivery]
+
+
+async def test_a_mistake_of_one_caller_is_not_the_others(store: SqliteStore) -> None:
+    wrong = a_delivery(a_message(1), 65_536)
+    answers = await asyncio.gather(
+        hold(store, 2),
+        store.accept([an_arrival(a_message(1), held=[wrong])], worker="w", lease=LEASE, now=NOW),
+        hold(store, 3),
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [list, ValueError, list]
+    assert (await store.counts())[State.PENDING] == 2
+
+
+async def test_a_caller_that_is_cancelled_does_not_take_its_messages_back(store: SqliteStore) -> None:
+    asked = asyncio.create_task(hold(store, 1, 2))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    await hold(store, 3)
+    assert (await store.counts())[State.PENDING] == 3
+
+
+# Threads
+
+
+async def test_reads_do_not_wait_for_writes(file: SqliteFile, store: SqliteStore) -> None:
+    await hold(store, 1)
+    go_on = threading.Event()
+    slow = file.write(lambda _: go_on.wait(timeout=60))
+    accepting = asyncio.create_task(hold(store, 2))
+    assert (await store.counts())[State.PENDING] == 1
+    assert len(await store.deliveries(DeliveryFilter(), limit=10)) == 1
+    assert not accepting.done()
+    go_on.set()
+    assert await slow
+    await accepting
+
+
+async def test_the_price_of_finding_work_does_not_grow_with_what_is_pending(tmp_path: Path) -> None:
+    async def price(pending: int) -> list[int]:
+        """Steps of SQLite's machine, in tens, for a claim, for the next time to look, and for voiding leases."""
+        file = await SqliteFile.open(tmp_path / str(pending))
+        store = await SqliteStore.on(file)
+        messages = [a_message(number) for number in range(pending)]
+        dead = [an_arrival(m, queued=[a_delivery(m, host="dead.example.com")]) for m in messages]
+        await store.accept(dead, worker="w", lease=LEASE, now=NOW)
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        for direction in (file.write, file.read):
+            await direction(lambda connection: connection.set_progress_handler(count, 10))
+        prices = []
+        for ask in (lambda: claim(store, limit=5), store.next_claim_at):
+            steps = 0
+            await ask()
+            prices.append(steps)
+        steps = 0
+        await SqliteStore.on(file)
+        await store.close()
+        return [*prices, steps]
+
+    few, many = await price(100), await price(5_000)
+    print(few, many)
+    assert all(most <= 2 * least + 5 for least, most in zip(few, many, strict=True)), (few, many)
