@@ -9,7 +9,7 @@ The lifecycle of a delivery is a table; tests and documentation read it (`LIFECY
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from reconciler.grammar.template import Rendered
 from reconciler.model.resource import Key, Method
+from reconciler.model.value import value
 
 __all__ = [
     "LIFECYCLE",
@@ -65,7 +66,7 @@ class DeliveryId(NamedTuple):
         return cls(message, int(ordinal))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpRequest:
     """One HTTP request as it will be sent, but for its secrets.
 
@@ -102,7 +103,7 @@ class HttpRequest:
 Request = HttpRequest  # batches and e-mail join this union with their channels
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivery:
     """One request promised for one message by one callback of one revision.
 
@@ -125,7 +126,7 @@ class Delivery:
     tries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lease:
     """The right to attempt a delivery until `expires_at`."""
 
@@ -134,7 +135,7 @@ class Lease:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The far end took it: any 2xx within the deadline (`callbacks.md` section 5)."""
 
@@ -143,7 +144,7 @@ class Accepted:
     kind: Literal["accepted"] = field(default="accepted", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """The far end answered otherwise; a redirect is a refusal, for it is not followed."""
 
@@ -152,7 +153,7 @@ class Refused:
     kind: Literal["refused"] = field(default="refused", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unreachable:
     """No answer that could be understood came in time.
 
@@ -168,7 +169,7 @@ class Unreachable:
 Outcome = Accepted | Refused | Unreachable
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One try to send, and what came of it. `number` counts from 1 over the whole life of the delivery."""
 
@@ -178,14 +179,14 @@ class Attempt:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """Nothing remains to be done."""
 
     kind: Literal["done"] = field(default="done", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RetryAt:
     """Try again, not before `when`."""
 
@@ -193,7 +194,7 @@ class RetryAt:
     kind: Literal["retry-at"] = field(default="retry-at", init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GiveUp:
     """Keep it as undelivered; it is listed and can be replayed."""
 
@@ -204,7 +205,7 @@ class GiveUp:
 Step = Done | RetryAt | GiveUp
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """What became of a leased delivery: the attempt that was made and the step that follows."""
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from reconciler.grammar.payload import Value
+from reconciler.model.value import value
 
 __all__ = ["Message", "MessageType", "Refusal"]
 
@@ -25,7 +26,7 @@ class MessageType(StrEnum):
     DATA_ADVANCED = "data-advanced"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One event of one device.
 

@@ -13,7 +13,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from reconciler.errors import RevisionConflict, StoreError
 from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest, Lease, RetryAt, Settlement, State
 from reconciler.model.message import Message
 from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
+from reconciler.model.value import value
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.events import Events
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
@@ -37,7 +38,7 @@ _CLAIM_LIMIT = 1_024
 _ROUTERS_KEPT = 8
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Taken:
     """What became of a message: `repeated` when it was known before, `routed` when its device type was known."""
 
@@ -135,37 +136,18 @@ class Engine:
         router, now = self._router, self._now()
         arrivals: list[Arrival] = []
         routed: list[bool] = []
-        reserved: list[Delivery] = []
         for message in messages:
             route = router.route(message, now=now)
             held, queued = self._admit(route.deliveries)
-            reserved += held
             arrivals.append(Arrival(message, router.revision, held, queued))
             routed.append(route.device_type_known)
         try:
             fresh = await self.store.accept(arrivals, worker=self._name, lease=self._capacity.lease, now=now)
         except BaseException:
             # The deliveries never came to be, or (when cancelled) wait for their lease to expire: no room is theirs.
-            for delivery in reserved:
-                self.worker.unreserve(delivery.endpoint)
+            self._unreserve(arrivals)
             raise
-        expires_at = now + self._capacity.lease
-        for arrival, new in zip(arrivals, fresh, strict=True):
-            if not new:
-                for delivery in arrival.held:
-                    self.worker.unreserve(delivery.endpoint)
-                continue
-            self.worker.offer([Lease(delivery, FIRST_TOKEN, expires_at) for delivery in arrival.held])
-            if arrival.queued:
-                self._due_by(now)
-        taken = [Taken(a.message, not new, known) for a, new, known in zip(arrivals, fresh, routed, strict=True)]
-        repeated = sum(each.repeated for each in taken)
-        self.events.taken(
-            accepted=len(taken) - repeated,
-            repeated=repeated,
-            unrouted=sum(not (each.repeated or each.routed) for each in taken),
-        )
-        return taken
+        return self._taken(arrivals, fresh, routed, now=now)
 
     async def publish(
         self, amendments: Sequence[Amendment], *, owner: str, expect: int, publication: Publication
@@ -210,6 +192,32 @@ class Engine:
         """Replay the newest `limit` undelivered deliveries that match."""
         records = await self.store.deliveries(where, limit=limit)
         return await self.replay([r.delivery.id for r in records if r.delivery.state is not State.PENDING])
+
+    def _taken(
+        self, arrivals: Sequence[Arrival], fresh: Sequence[bool], routed: Sequence[bool], *, now: datetime
+    ) -> Sequence[Taken]:
+        """Hand what became durable to the worker, count it, and say what became of each message."""
+        expires_at = now + self._capacity.lease
+        taken = []
+        repeated = unrouted = 0
+        for arrival, new, known in zip(arrivals, fresh, routed, strict=True):
+            taken.append(Taken(arrival.message, not new, known))
+            if not new:
+                repeated += 1
+                self._unreserve((arrival,))
+                continue
+            unrouted += not known
+            for delivery in arrival.held:
+                self.worker.offer(Lease(delivery, FIRST_TOKEN, expires_at))
+            if arrival.queued:
+                self._due_by(now)
+        self.events.taken(accepted=len(taken) - repeated, repeated=repeated, unrouted=unrouted)
+        return taken
+
+    def _unreserve(self, arrivals: Iterable[Arrival]) -> None:
+        for arrival in arrivals:
+            for delivery in arrival.held:
+                self.worker.unreserve(delivery.endpoint)
 
     def _admit(self, deliveries: tuple[Delivery, ...]) -> tuple[tuple[Delivery, ...], tuple[Delivery, ...]]:
         """Those the worker has room for, now reserved, and the others."""
@@ -296,4 +304,4 @@ class Engine:
         """Hand claimed leases to the worker; room was known when they were claimed, messages may have used it since."""
         for lease in leases:
             self.worker.reserve_claimed(lease.delivery.endpoint)
-        self.worker.offer(leases)
+            self.worker.offer(lease)

@@ -25,6 +25,8 @@ from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest
 from reconciler.model.message import Message, MessageType
 from reconciler.model.resource import Callback, CallbackType, Channel, Key, Method, UrlChannel
 from reconciler.model.revision import Revision
+from reconciler.model.value import value
+from reconciler.model.variables import Form, offered
 
 __all__ = ["FIRES", "Explanation", "Match", "Route", "Router", "render_request"]
 
@@ -39,7 +41,7 @@ FIRES: Mapping[MessageType, frozenset[CallbackType]] = {
 """Which callback types an event fires. BIDIR joins DATA when the engine carries answers back to devices."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """The deliveries that a message gives, due at once."""
 
@@ -192,18 +194,18 @@ def variables_of(message: Message, *, used: frozenset[str] | None = None) -> dic
         "data": message.data.hex(),
         "seqNumber": message.sequence_number,
     }
-    for name, value in message.metadata.items():
+    for name, given in message.metadata.items():
         if used is None or name in used:
             form = _FORMS.get(name)
-            values[name] = value if form is None or not isinstance(value, float) else form(value)
+            values[name] = given if form is None or not isinstance(given, float) else form(given)
     return values
 
 
 def with_custom_data(values: Values, decoded: Decoded) -> dict[str, Value]:
     """The variables of a message and the fields of its payload, each under `customData#name`."""
     own = dict(values)
-    for name, value in decoded.values.items():
-        own[CUSTOM_DATA + name] = value
+    for name, field in decoded.values.items():
+        own[CUSTOM_DATA + name] = field
     return own
 
 
@@ -226,13 +228,12 @@ def _whole_degrees(value: float) -> Value:
     return Json(str(round(value)))
 
 
+_TEXT_FORMS = {Form.TWO_DECIMALS: _two_decimals, Form.WHOLE_DEGREES: _whole_degrees}
 # callbacks.md section 2.1: levels with two decimals (`-135.00`), positions of stations in whole degrees (`45`).
 _FORMS: Mapping[str, Callable[[float], Value]] = {
-    "rssi": _two_decimals,
-    "snr": _two_decimals,
-    "avgSnr": _two_decimals,
-    "lat": _whole_degrees,
-    "lng": _whole_degrees,
+    name: _TEXT_FORMS[variable.form]
+    for name, variable in offered(CallbackType.DATA_UPLINK).items()
+    if variable.form in _TEXT_FORMS
 }
 
 

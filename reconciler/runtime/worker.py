@@ -12,7 +12,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -154,18 +154,17 @@ class Worker:
         known = {e: min(self._capacity.room_per_endpoint - lane.held, left) for e, lane in self._lanes.items()}
         return known, each
 
-    def offer(self, leases: Iterable[Lease]) -> None:
-        """Queue leased deliveries whose room was reserved; starts what slots allow."""
-        for lease in leases:
-            delivery = lease.delivery
-            lane = self._lanes[delivery.endpoint]
-            queue = lane.first if delivery.tries == 0 else lane.retries
-            queue.waiting.append(lease)
-            if queue.running < queue.slots and not self._draining:
-                queue.running += 1
-                runner = asyncio.create_task(self._run(queue))
-                self._runners.add(runner)
-                runner.add_done_callback(self._finished)
+    def offer(self, lease: Lease) -> None:
+        """Queue a leased delivery whose room was reserved; starts it when a slot is free."""
+        delivery = lease.delivery
+        lane = self._lanes[delivery.endpoint]
+        queue = lane.first if delivery.tries == 0 else lane.retries
+        queue.waiting.append(lease)
+        if queue.running < queue.slots and not self._draining:
+            queue.running += 1
+            runner = asyncio.create_task(self._run(queue))
+            self._runners.add(runner)
+            runner.add_done_callback(self._finished)
 
     async def drain(self) -> None:
         """Stop starting attempts, let those in flight end, settle them, give the other leases back.

@@ -20,6 +20,7 @@ from reconciler.model.delivery import Attempt, Delivery, DeliveryId, Lease, Sett
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
 from reconciler.model.revision import HistoryEntry, Revision
+from reconciler.model.value import value
 
 __all__ = [
     "FIRST_TOKEN",
@@ -38,9 +39,9 @@ __all__ = [
 FIRST_TOKEN = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Arrival:
-    """A message, the revision it was routed under, and the deliveries that it gave."""
+    """A message, the revision it was routed under, and the deliveries that it gave: pending, never attempted."""
 
     message: Message
     revision: int
@@ -130,12 +131,16 @@ class Outbox(Protocol):
         """Lease pending deliveries that are due and not leased, oldest due first within each endpoint.
 
         At most `room[endpoint]` of an endpoint, `default_room` of one that is not named; at most `limit` in all,
-        shared fairly: no endpoint gets a second round before each had its first.
+        shared fairly: no endpoint gets a second round before each had its first. A round goes by due time; what is due
+        at the same moment, in the order in which it was accepted.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """Record attempts and steps; False for a lease that was lost (its settlement is not recorded)."""
+        """Record attempts and steps; False for a lease that was lost (its settlement is not recorded).
+
+        A lease is lost when the delivery is claimed again, settled or released; by expiry alone it is not.
+        """
         ...
 
     async def release(self, leases: Sequence[Lease]) -> None:
