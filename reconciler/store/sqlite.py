@@ -20,7 +20,7 @@ import orjson
 from reconciler.model.delivery import DeliveryId, Lease, Settlement, State
 from reconciler.model.message import Message
 from reconciler.model.revision import EMPTY, HistoryEntry, Revision
-from reconciler.store import sqlite_journal, sqlite_revisions, sqlite_writes
+from reconciler.store import sqlite_claims, sqlite_journal, sqlite_revisions, sqlite_writes
 from reconciler.store.group_commit import GroupCommit
 from reconciler.store.protocol import (
     FIRST_TOKEN,
@@ -67,7 +67,7 @@ class SqliteStore:
     async def on(cls, file: SqliteFile) -> "SqliteStore":
         """The store in a file that this process owns; `close` closes the file too."""
         try:
-            await file.write(sqlite_writes.void_leases)
+            await file.write(sqlite_claims.void_leases)
             names = Names(await file.read(sqlite_journal.names))
         except BaseException:
             await file.close()
@@ -108,7 +108,7 @@ class SqliteStore:
         self, *, worker: str, room: Mapping[str, int], default_room: int, limit: int, lease: timedelta, now: datetime
     ) -> Sequence[Lease]:
         expires_at = now + lease
-        operation = sqlite_writes.Claim(
+        operation = sqlite_claims.Claim(
             room=orjson.dumps(dict(room)).decode(),
             default_room=default_room,
             limit=limit,

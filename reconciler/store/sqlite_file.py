@@ -12,13 +12,13 @@
 """
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
@@ -49,7 +49,7 @@ _READER_PRAGMAS: Final = (
     # Listings stop when they have enough. An index made on the way would read everything before the first row.
     "PRAGMA automatic_index = OFF",
 )
-_STATEMENTS_KEPT: Final = 256
+_STATEMENTS_KEPT: Final = 256  # nine sizes of each insert, and the rest
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 
@@ -129,7 +129,7 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
         return result
 
-    @contextmanager
+    @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
@@ -196,8 +196,9 @@ def _lock(path: Path) -> int:
             f"{path.parent} is in use by another engine (process {owner}); stop that one, or give this one another"
             " directory"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    with contextlib.suppress(OSError):  # the number is for people; a full disk must not keep the lock from its owner
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
 
 

@@ -1,9 +1,9 @@
 """What people ask the SQLite store, and what the engine asks without changing anything; in the reading thread.
 
-1. One statement for each question, so that an answer is one moment.
+1. Whatever can change is asked for in one statement, so that an answer is one moment.
 2. Listing goes by descending id and stops when it has enough. It starts from what is undelivered, of the device, or
    pending, when that is asked for; a callback or endpoint alone is looked for among all deliveries, newest first. What
-   is pending has no order by id: it is sorted for every page, a second for a million.
+   is pending stands in no order of ids and is sorted for every page, a million in 0.3 s.
 3. Joins are written in the order in which they run (`CROSS JOIN`, sqlite.org/optoverview.html#crossjoin): the planner
    has no statistics here, and could not know that a million rows belong to one endpoint.
 """
@@ -17,6 +17,7 @@ import orjson
 from reconciler.model.delivery import DeliveryId, State
 from reconciler.model.message import Message
 from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, EndpointBacklog, MessageRecord
+from reconciler.store.sqlite_claims import WAITING
 from reconciler.store.sqlite_rows import (
     DELIVERY,
     MESSAGE,
@@ -30,7 +31,6 @@ from reconciler.store.sqlite_rows import (
     moment,
     place_of,
 )
-from reconciler.store.sqlite_writes import WAITING
 
 __all__ = ["backlog", "counts", "deliveries", "delivery", "message", "messages_of", "names", "next_claim_at"]
 

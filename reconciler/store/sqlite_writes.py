@@ -6,8 +6,8 @@
    interpreter lock away, and a busy event loop gives it back late.
 3. Operations of a group were asked for at the same time, so that their order is free: accept, settle, release, replay,
    claim.
-4. The token is the right to settle: claiming, settling, releasing and voiding raise it. `leased_until` only keeps
-   others from claiming; when it has passed, the next claim clears it, and the token stays good until it is raised.
+4. The token is the right to settle: whoever has the number that stands there may. Claiming, settling and releasing
+   raise it.
 """
 
 import sqlite3
@@ -19,9 +19,18 @@ from typing import Final, TypeAlias, TypeVar
 
 import orjson
 
-from reconciler.store.sqlite_rows import DELIVERY, ORDINAL_BITS, STATES, ArrivalRow, LeaseRow, SettlementRow
+from reconciler.store.sqlite_claims import Claim, claim
+from reconciler.store.sqlite_rows import (
+    ORDINAL_BITS,
+    PENDING,
+    STATES,
+    UNDELIVERED,
+    ArrivalRow,
+    LeaseRow,
+    SettlementRow,
+)
 
-__all__ = ["WAITING", "Accept", "Claim", "Operation", "Release", "Replay", "Settle", "perform", "void_leases"]
+__all__ = ["Accept", "Operation", "Release", "Replay", "Settle", "perform"]
 
 
 @dataclass(slots=True)
@@ -57,27 +66,12 @@ class Replay:
     changed: int = field(default=0, init=False)
 
 
-@dataclass(slots=True)
-class Claim:
-    """Lease what is due; `leased` is a JSON array of pairs: `DELIVERY` and token. `room` is a JSON object."""
-
-    room: str
-    default_room: int
-    limit: int
-    now: int
-    leased_until: int
-    leased: str = field(default="[]", init=False)
-
-
 Operation: TypeAlias = Accept | Settle | Release | Replay | Claim
 _O = TypeVar("_O", bound=Operation)
 _T = TypeVar("_T")
 
-_NEVER: Final = 2**63 - 1
-
-# Deliveries in each state, by the state's number: how the group changes them.
+# How many deliveries the group brings into each state, by the state's number; fewer than none when it takes them out.
 _Tally: TypeAlias = list[int]
-_PENDING, _DELIVERED, _UNDELIVERED = range(len(STATES))
 
 
 def perform(connection: sqlite3.Connection, group: Sequence[Operation]) -> None:
@@ -92,7 +86,9 @@ def perform(connection: sqlite3.Connection, group: Sequence[Operation]) -> None:
     each(Settle, _settle)
     each(Release, _release)
     each(Replay, _replay)
-    each(Claim, _claim)
+    for operation in group:
+        if isinstance(operation, Claim):
+            claim(connection, operation)
     if any(tally):
         connection.execute(_COUNT, (_json(tally),))
 
@@ -175,13 +171,6 @@ FROM (
 WHERE deliveries.key = step.key
 """
 
-_DONE: Final = f"""
-UPDATE deliveries
-SET state = {_DELIVERED}, attempts = attempts + 1, tries = tries + 1, token = token + 1, leased_until = NULL
-WHERE key IN (SELECT value FROM json_each(?))
-"""
-"""`_STEP` for the most frequent case, at half the price."""
-
 _LIST_UNDELIVERED: Final = """
 INSERT INTO undelivered
 SELECT messages.id, deliveries.key & 65535
@@ -197,31 +186,27 @@ UPDATE deliveries SET token = token + 1, leased_until = NULL WHERE key IN (SELEC
 
 def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally: _Tally) -> None:
     settlements = [settlement for operation in operations for settlement in operation.settlements]
-    done, undelivered, steps, attempts = [], [], [], []
-    recorded = []
+    keys = iter(_held(connection, [settlement.lease for settlement in settlements]))
+    steps, attempts, undelivered = [], [], []
     settled = {0}
-    for key, settlement in zip(_held(connection, [s.lease for s in settlements]), settlements, strict=True):
-        recorded.append(key not in settled)
-        if key in settled:  # lost before, or settled earlier in this very group
-            continue
-        settled.add(key)
-        attempts.append((key, *settlement[3:]))
-        tally[_PENDING] -= 1
-        tally[settlement.state] += 1
-        if settlement.state == _DELIVERED:
-            done.append(key)
-        else:
+    for operation in operations:
+        for settlement in operation.settlements:
+            key = next(keys)
+            operation.recorded.append(key not in settled)
+            if key in settled:  # lost before, or settled earlier in this very group
+                continue
+            settled.add(key)
             steps.append((key, settlement.state, settlement.due_at))
-        if settlement.state == _UNDELIVERED:
-            undelivered.append(key)
-    for statement, keys in ((_DONE, done), (_STEP, steps), (_LIST_UNDELIVERED, undelivered)):
-        if keys:
-            connection.execute(statement, (_json(keys),))
+            attempts.append((key, *settlement.attempt))
+            tally[PENDING] -= 1
+            tally[settlement.state] += 1
+            if settlement.state == UNDELIVERED:
+                undelivered.append(key)
+    connection.execute(_STEP, (_json(steps),))
     # OR REPLACE, because an attempt numbered wrongly must not fail the group.
     _insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
-    answers = iter(recorded)
-    for operation in operations:
-        operation.recorded += [next(answers) for _ in operation.settlements]
+    if undelivered:
+        connection.execute(_LIST_UNDELIVERED, (_json(undelivered),))
 
 
 def _release(connection: sqlite3.Connection, operations: Sequence[Release], tally: _Tally) -> None:
@@ -264,113 +249,8 @@ def _replay(connection: sqlite3.Connection, operations: Sequence[Replay], tally:
             changed = connection.execute(_REPLAY, {"keys": keys, "now": operation.now}).rowcount
             connection.execute(_UNLIST, {"keys": keys})
             tally[state] -= changed
-            tally[_PENDING] += changed
+            tally[PENDING] += changed
             operation.changed += changed
-
-
-# Claim
-
-WAITING: Final = """waiting (endpoint) AS (
-    SELECT min(endpoint) FROM deliveries WHERE state = 0
-    UNION ALL
-    SELECT (SELECT min(endpoint) FROM deliveries WHERE state = 0 AND endpoint > waiting.endpoint)
-    FROM waiting
-    WHERE endpoint IS NOT NULL
-)"""
-"""Every endpoint with something pending, and NULL at the end: one seek each, however much is pending."""
-
-_CLAIMABLE: Final = f"""
-WITH RECURSIVE {WAITING},
-given (text, places) AS MATERIALIZED (SELECT key, value FROM json_each(:room)),
-room (endpoint, places) AS MATERIALIZED (
-    SELECT waiting.endpoint, coalesce(given.places, :default_room)
-    FROM waiting CROSS JOIN names ON names.id = waiting.endpoint LEFT JOIN given ON given.text = names.text
-    WHERE coalesce(given.places, :default_room) > 0
-),
-turn (round, due_at, key, endpoint, places) AS (
-    SELECT 1, oldest.due_at, oldest.key, room.endpoint, room.places
-    FROM room CROSS JOIN deliveries AS oldest ON oldest.key = (
-        SELECT key FROM deliveries AS free INDEXED BY deliveries_pending
-        WHERE state = 0 AND endpoint = room.endpoint AND leased_until IS NULL AND due_at <= :now
-        ORDER BY due_at, key
-        LIMIT 1
-    )
-    UNION ALL
-    SELECT turn.round + 1, following.due_at, following.key, turn.endpoint, turn.places
-    FROM turn CROSS JOIN deliveries AS following ON following.key = coalesce(
-        (
-            SELECT free.key FROM deliveries AS free INDEXED BY deliveries_pending
-            WHERE free.state = 0 AND free.endpoint = turn.endpoint AND free.leased_until IS NULL
-                AND free.due_at = turn.due_at AND free.key > turn.key
-            ORDER BY free.key
-            LIMIT 1
-        ),
-        (
-            SELECT free.key FROM deliveries AS free INDEXED BY deliveries_pending
-            WHERE free.state = 0 AND free.endpoint = turn.endpoint AND free.leased_until IS NULL
-                AND free.due_at > turn.due_at AND free.due_at <= :now
-            ORDER BY free.due_at, free.key
-            LIMIT 1
-        )
-    )
-    WHERE turn.round < turn.places
-    ORDER BY 1, 2, 3
-    LIMIT :limit
-)
-SELECT json_group_array(key) FROM turn
-"""
-"""Whose turn it is. The recursion is a queue ordered by round, and taking a row from it adds its endpoint's next one:
-the price is a seek for each endpoint and two for each row taken, however many rows are due."""
-
-_LEASE: Final = """
-UPDATE deliveries SET token = token + 1, leased_until = :leased_until
-WHERE key IN (SELECT value FROM json_each(:keys))
-"""
-
-_LEASED: Final = f"""
-SELECT json_group_array(json_array({DELIVERY}, deliveries.token))
-FROM json_each(:keys) AS given
-CROSS JOIN deliveries ON deliveries.key = given.value
-CROSS JOIN messages ON messages.key = deliveries.key >> 16
-CROSS JOIN names AS callbacks ON callbacks.id = deliveries.callback
-CROSS JOIN names AS endpoints ON endpoints.id = deliveries.endpoint
-"""
-
-_LEASED_UP_TO: Final = """
-    SELECT leased.key
-    FROM waiting CROSS JOIN deliveries AS leased INDEXED BY deliveries_pending
-    ON leased.state = 0 AND leased.endpoint = waiting.endpoint AND leased.leased_until <= ?
-"""
-
-_EXPIRE: Final = f"""
-WITH RECURSIVE {WAITING}
-UPDATE deliveries SET leased_until = NULL WHERE key IN ({_LEASED_UP_TO})
-"""
-
-_VOID: Final = f"""
-WITH RECURSIVE {WAITING}
-UPDATE deliveries SET token = token + 1, leased_until = NULL WHERE key IN ({_LEASED_UP_TO})
-"""
-
-
-def _claim(connection: sqlite3.Connection, operations: Sequence[Claim], tally: _Tally) -> None:
-    for operation in operations:
-        connection.execute(_EXPIRE, (operation.now,))
-        given = {
-            "room": operation.room,
-            "default_room": operation.default_room,
-            "limit": operation.limit,
-            "now": operation.now,
-        }
-        (keys,) = connection.execute(_CLAIMABLE, given).fetchone()
-        if keys != "[]":
-            connection.execute(_LEASE, {"keys": keys, "leased_until": operation.leased_until})
-            (operation.leased,) = connection.execute(_LEASED, {"keys": keys}).fetchone()
-
-
-def void_leases(connection: sqlite3.Connection) -> None:
-    """End every lease: for a process that has just become the owner, nobody can hold one."""
-    connection.execute(_VOID, (_NEVER,))
 
 
 # How much goes into one statement

@@ -139,6 +139,15 @@ async def test_a_store_of_a_later_form_is_refused_and_left_alone(tmp_path: Path)
             await open_sqlite(tmp_path)
 
 
+async def test_a_store_that_cannot_be_opened_lets_go_of_its_file(tmp_path: Path) -> None:
+    await (await open_sqlite(tmp_path)).close()
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3")) as connection:
+        connection.execute("ALTER TABLE names RENAME TO elsewhere")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="no such table: names"):
+            await open_sqlite(tmp_path)
+
+
 async def test_closing_finishes_what_was_asked(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path)
     asked = [asyncio.create_task(hold(store, number)) for number in range(20)]
@@ -274,5 +283,4 @@ async def test_the_price_of_finding_work_does_not_grow_with_what_is_pending(tmp_
         return [*prices, steps]
 
     few, many = await price(100), await price(5_000)
-    print(few, many)
     assert all(most <= 2 * least + 5 for least, most in zip(few, many, strict=True)), (few, many)
