@@ -75,6 +75,8 @@ class Engine:
         self._name = name
         self._now = now
         self._capacity = capacity or Capacity()
+        if self._capacity.lease <= policy.deadline:
+            raise ValueError("a lease has to outlast an attempt, or no delivery is ever attempted")
         self._revision = EMPTY
         self._router = Router.compile(EMPTY)
         self._routers: OrderedDict[int, Router] = OrderedDict()

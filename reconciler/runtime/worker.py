@@ -249,8 +249,11 @@ class Worker:
                 await asyncio.sleep(0.5)
 
     async def _release(self, leases: Sequence[Lease]) -> None:
-        if leases:
-            await self._outbox.release(leases)
+        try:
+            if leases:
+                await self._outbox.release(leases)
+        except StoreError as error:
+            self._store_failed(error)  # they stay leased until they expire, and are claimed then
         for lease in leases:
             self.unreserve(lease.delivery.endpoint)
 

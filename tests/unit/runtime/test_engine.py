@@ -12,7 +12,7 @@ from reconciler.codec.canonical import define
 from reconciler.codec.message import read_message
 from reconciler.errors import RevisionConflict, StoreError, StoreFull
 from reconciler.model.definition import Content
-from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Refused, Settlement, State, Unreachable
+from reconciler.model.delivery import Accepted, HttpRequest, Lease, Outcome, Refused, Settlement, State, Unreachable
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
 from reconciler.model.revision import Amendment, Publication, Revision
@@ -239,6 +239,40 @@ def test_memory_is_bounded_and_what_has_no_room_is_delivered_all_the_same() -> N
         assert len({path for _, path in script.sent}) == len(script.sent) == 200
 
     run(story())
+
+
+@pytest.mark.parametrize("store_fails", [False, True])
+def test_a_lease_that_could_end_before_its_attempt_is_given_back_and_claimed_anew(store_fails: bool) -> None:
+    class Unreleasing(MemoryStore):
+        async def release(self, leases: Sequence[Lease]) -> None:
+            if store_fails:
+                raise StoreError("the store is locked")
+            await super().release(leases)
+
+    async def story() -> None:
+        script = Script(lambda request: (9, OK))
+        capacity = Capacity(slots=4, lease=timedelta(seconds=30))
+        async with running(
+            script, store=Unreleasing(), capacity=capacity, hook=callback("http://a.example/{seqNumber}")
+        ) as engine:
+            await engine.take([uplink(n) for n in range(30)])
+            await until_idle(engine)
+            assert engine.worker.held == 0
+
+        assert len({path for _, path in script.sent}) == len(script.sent) == 30
+
+    run(story())
+
+
+def test_a_lease_has_to_outlast_an_attempt() -> None:
+    with pytest.raises(ValueError, match="outlast"):
+        Engine(
+            store=MemoryStore(),
+            channel=Script(),
+            now=lambda: EPOCH,
+            dice=lambda: 0.0,
+            capacity=Capacity(lease=timedelta(seconds=10)),
+        )
 
 
 def test_a_stop_finishes_what_is_in_flight_and_the_next_start_takes_up_the_rest() -> None:
