@@ -19,7 +19,7 @@ Next, an engine in a terminal of its own; it shows a token when it starts for th
 
 Then, with that token:
 
-    export RECONCILER_DEV_TOKEN=rk_…
+    export RECONCILER_TOKEN=rk_…
     reconciler validate
     reconciler plan -e dev
     reconciler apply -e dev

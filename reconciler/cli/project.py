@@ -97,12 +97,13 @@ def limits_of(loaded: Loaded) -> Limits:
     assert project is not None, "a project without errors"
     chosen = project.environments[loaded.environment].limits if loaded.environment else None
 
-    def limit(name: str) -> str | None:
-        own: str | None = getattr(chosen, name, None)
-        general: str | None = getattr(project.limits, name, None)
-        return own or general
+    def limit(name: str) -> int | str | None:
+        own: int | str | None = getattr(chosen, name, None)
+        general: int | str | None = getattr(project.limits, name, None)
+        return general if own is None else own
 
-    return Limits(**{name: parse_limit(text) for name in ("deletes", "updates", "total") if (text := limit(name))})
+    names = ("creates", "updates", "deletes", "total")
+    return Limits(**{name: parse_limit(given) for name in names if (given := limit(name)) is not None})
 
 
 def _access(terminal: Terminal, directory: Path, environment: str) -> EngineAccess:

@@ -266,6 +266,7 @@ Target: TypeAlias = Annotated[
 class Limits(_Mapping):
     """How much one plan may change: a number of definitions, or a share of what the target holds."""
 
+    creates: Limit | None = Field(default=None, description="How many definitions may be created.")
     deletes: Limit | None = Field(default=None, description="How many definitions may be deleted.")
     updates: Limit | None = Field(default=None, description="How many definitions may be updated.")
     total: Limit | None = Field(default=None, description="How many definitions may be created, updated or deleted.")

@@ -29,7 +29,7 @@ limits: {{deletes: 30%, updates: 50%, total: 60%}}
 
 environments:
   dev:
-    target: {{engine: "http://127.0.0.1:8460", token: {{env: RECONCILER_DEV_TOKEN}}}}
+    target: {{engine: "http://127.0.0.1:8460", token: {{env: RECONCILER_TOKEN}}}}
     variables: {{host: "127.0.0.1:9000"}}
 """
 
@@ -91,7 +91,7 @@ jobs:
       - run: pip install reconciler
       - run: reconciler plan -e "${{ vars.RECONCILER_PLAN }}"
         env:
-          RECONCILER_DEV_TOKEN: ${{ secrets.RECONCILER_DEV_TOKEN }}
+          RECONCILER_TOKEN: ${{ secrets.RECONCILER_TOKEN }}
 """
 
 

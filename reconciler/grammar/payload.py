@@ -313,7 +313,7 @@ def _read_length(part: _Part, kind: Kind, faults: _Faults) -> int:
     widths, allowed = _WIDTHS[kind]
     length = _number(part.text)
     if length is None or length not in widths:
-        faults.add("payload-bad-length", part, f"The length of a {kind} is {allowed}, not {_shown(part.text)}.")
+        faults.add("payload-bad-length", part, f"The length of {kind} is {allowed}, not {_shown(part.text)}.")
         return 0
     return length
 

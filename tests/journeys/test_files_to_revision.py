@@ -20,7 +20,6 @@ def project(tmp_path: Path, engine: Engine) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     edit(folder / "reconciler.yaml", "http://127.0.0.1:8460", engine.url)
-    edit(folder / "reconciler.yaml", "RECONCILER_DEV_TOKEN", "RECONCILER_TOKEN")
     edit(folder / "device-types/tracker.yaml", "name: tracker", f"name: tracker-{tmp_path.name}")
     return folder
 

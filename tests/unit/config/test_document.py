@@ -133,8 +133,12 @@ def test_each_channel_has_its_own_fields(callback: Mapping[str, object], *, good
         ("overrides", [{"t": {"callbacks": {"c": {"method": None}}}}], [{"t": {"callbacks": {"c": {"method": "x"}}}}]),
         ("promotesFrom", ["dev"], ["a b", 1]),
         ("protected", [True], ["yes"]),
-        ("limits", [{"deletes": "30%", "updates": 5, "total": "12.5%"}, {}], [{"deletes": "130%"}, {"deletes": -1}]),
-        ("limits", [], [{"deletes": 0.5}, {"deletes": True}, {"creates": "1%"}, "30%"]),
+        (
+            "limits",
+            [{"deletes": "30%", "updates": 5, "total": "12.5%", "creates": 0}, {}],
+            [{"deletes": "130%"}, {"deletes": -1}],
+        ),
+        ("limits", [], [{"deletes": 0.5}, {"deletes": True}, {"moves": "1%"}, "30%"]),
     ],
 )
 def test_environments(field: str, good: list[object], bad: list[object]) -> None:
