@@ -4,7 +4,8 @@ A template knows the context of each place a value goes to (`escape.py` says wha
 it said what it is: a URL (`url.py`), a JSON or form body (`body.py`), a header value or plain text (here). Rules, from
 `callbacks.md` section 2 and the three kinds of braces that files may hold:
 
-1. `{name}` and `{customData#name}` are variables. Any other brace is text: JSON bodies are full of them. Which names
+1. `{name}` and `{customData#name}` are variables, and so is `{word#name}`, that a misspelt `customData` is seen. Any
+   other brace is text: JSON bodies are full of them. Which names
    exist depends on the type of the callback and is the caller's question; a template only tells the names and places.
 2. `${secret.NAME}` is a secret. It is never rendered: a `Secret` holds its place until `fill`, at the moment of
    sending. `${` is nothing else and never text; `${var.NAME}` was settled when the files were loaded.
@@ -53,7 +54,7 @@ CUSTOM_DATA: Final = "customData#"
 
 _REFERENCE = re.compile(
     r"\$\{(?:secret\.(?P<secret>[A-Za-z_][A-Za-z0-9_]*)\})?"
-    rf"|\{{(?P<variable>{CUSTOM_DATA}{NAME_PATTERN}|[A-Za-z][A-Za-z0-9_]*)\}}"
+    rf"|\{{(?P<variable>[A-Za-z][A-Za-z0-9_]*(?:#{NAME_PATTERN})?)\}}"
 )
 _TO_CLOSING_BRACE = re.compile(r"[^\s{}]*\}")
 # RFC 9110 section 5.5: a field value is made of visible characters, blanks and tabs.

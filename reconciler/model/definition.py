@@ -476,6 +476,9 @@ def _variable_findings(used: UsedVariable, path: tuple[str, ...], scope: _Scope)
         code = "unknown-variable"
         detail = f"No callback has a variable {{{used.name}}}; it would always be null."
         otherwise = f"It can be {describe(scope.type)}."
-        help = _did_you_mean(used.name, list(offered(scope.type)), shape="{{{}}}", otherwise=otherwise)
+        known = list(offered(scope.type))
+        if "#" in used.name:  # only fields of a payload are written so
+            known = [CUSTOM_DATA + used.name.partition("#")[2]]
+        help = _did_you_mean(used.name, known, shape="{{{}}}", otherwise=otherwise)
     for offset in used.offsets:
         yield finding(code, path, detail, help=help, offset=offset, length=used.length)

@@ -57,7 +57,7 @@ class TestVariables:
             "{é}",
             "{a",
             "{a{",
-            "{data#x}",
+            "{data #x}",
             "{customData#}",
             "$",
             "$5",
