@@ -100,7 +100,7 @@ class TestWhereItGoes:
             ("http://a#b", 8, 2),
             ("http://a/#", 9, 1),
             ("http://a/{customData#x}?y={customData#y}#z", 40, 2),
-            ("http://a/{data #x}", 15, 3),  # no variable, so its number sign is one
+            ("http://a/{1#x}", 11, 3),  # no variable, so its number sign is one
         ],
     )
     def test_has_no_fragment(self, text: str, offset: int, length: int) -> None:
