@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final, cast
 
+from reconciler.codec.quoting import MAX_SHOWN, shown
 from reconciler.model.definition import (
     CALLBACK_DEFAULTS,
     CHANNEL_FIELDS,
@@ -29,7 +30,6 @@ __all__ = ["read_content"]
 _NAME = re.compile(NAME_PATTERN)
 # The largest number of seconds that the operator's API carries and every language reads alike: 100 years.
 _MAX_SECONDS: Final = 100 * 365 * 86_400
-_MAX_SHOWN: Final = 40
 
 _Check = Callable[[str, object], Iterator[str]]
 
@@ -41,7 +41,7 @@ def read_content(key: Key, value: object) -> Content | tuple[str, ...]:
         (_CALLBACK_FIELDS, CALLBACK_DEFAULTS) if key.callback else (_DEVICE_TYPE_FIELDS, DEVICE_TYPE_DEFAULTS)
     )
     if not isinstance(value, dict):
-        return (*problems, f"The content of a definition is an object, not {_shown(value)}.")
+        return (*problems, f"The content of a definition is an object, not {shown(value)}.")
     for name, given in value.items():
         check = fields.get(name) if isinstance(name, str) else None
         if check is None:
@@ -60,14 +60,14 @@ def _name_problems(key: Key) -> Iterator[str]:
     for name in (key.device_type, key.callback):
         # A device type has no callback's name.
         if not _NAME.fullmatch(name) and (name or not key.device_type):
-            yield f"“{name[:_MAX_SHOWN]}” cannot be a name: letters, digits, “_”, “.” and “-”, 64 characters at most."
+            yield f"“{name[:MAX_SHOWN]}” cannot be a name: letters, digits, “_”, “.” and “-”, 64 characters at most."
             return
 
 
 def _unknown(name: str, fields: Mapping[str, _Check]) -> str:
     near = get_close_matches(name, fields, n=1)
     hint = f"; did you mean “{near[0]}”?" if near else "."
-    return f"“{name[:_MAX_SHOWN]}” is not a field of this definition{hint}"
+    return f"“{name[:MAX_SHOWN]}” is not a field of this definition{hint}"
 
 
 # The types of fields
@@ -75,38 +75,38 @@ def _unknown(name: str, fields: Mapping[str, _Check]) -> str:
 
 def _text(name: str, given: object) -> Iterator[str]:
     if not isinstance(given, str):
-        yield f"“{name}” is a text, not {_shown(given)}."
+        yield f"“{name}” is a text, not {shown(given)}."
 
 
 def _flag(name: str, given: object) -> Iterator[str]:
     if not isinstance(given, bool):
-        yield f"“{name}” is true or false, not {_shown(given)}."
+        yield f"“{name}” is true or false, not {shown(given)}."
 
 
 def _seconds(name: str, given: object) -> Iterator[str]:
     if type(given) is not int or not 0 <= given <= _MAX_SECONDS:
-        yield f"“{name}” is a whole number of seconds from 0 to {_MAX_SECONDS}, not {_shown(given)}."
+        yield f"“{name}” is a whole number of seconds from 0 to {_MAX_SECONDS}, not {shown(given)}."
 
 
 def _one_of(*words: str) -> _Check:
     def check(name: str, given: object) -> Iterator[str]:
         if given not in words:
-            yield f"“{name}” is one of {', '.join(words)}, not {_shown(given)}."
+            yield f"“{name}” is one of {', '.join(words)}, not {shown(given)}."
 
     return check
 
 
 def _texts(name: str, given: object) -> Iterator[str]:
     if not isinstance(given, dict):
-        yield f"“{name}” is an object of texts, not {_shown(given)}."
+        yield f"“{name}” is an object of texts, not {shown(given)}."
         return
     for key, value in given.items():
-        yield from _text(f"{name}.{str(key)[:_MAX_SHOWN]}", value)
+        yield from _text(f"{name}.{str(key)[:MAX_SHOWN]}", value)
 
 
 def _downlink(name: str, given: object) -> Iterator[str]:
     if not isinstance(given, dict):
-        yield f"“{name}” is an object, not {_shown(given)}."
+        yield f"“{name}” is an object, not {shown(given)}."
         return
     for field in given.keys() - _DOWNLINK_FIELDS.keys():
         yield _unknown(str(field), _DOWNLINK_FIELDS)
@@ -115,23 +115,6 @@ def _downlink(name: str, given: object) -> Iterator[str]:
             yield from check(f"{name}.{field}", given[field])
     if "mode" not in given:
         yield f"“{name}.mode” is missing."
-
-
-def _shown(value: object) -> str:
-    """What a JSON value looks like, short enough for one line."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case dict():
-            return "an object"
-        case list():
-            return "an array"
-        case str():
-            return f"“{value}”" if len(value) <= _MAX_SHOWN and value.isprintable() else "a long text"
-        case _:
-            return str(value)[:_MAX_SHOWN]
 
 
 _DOWNLINK_FIELDS: Final[Mapping[str, _Check]] = {"mode": _one_of(*DownlinkMode), "data": _text}

@@ -18,6 +18,7 @@ from hashlib import blake2b
 
 import orjson
 
+from reconciler.codec.quoting import shown
 from reconciler.grammar.payload import Value
 from reconciler.model.message import Message, MessageType, Refusal
 
@@ -54,7 +55,7 @@ def message_id(
 def read_message(value: object, *, received_at: datetime) -> Message | Refusal:
     """One parsed JSON value → a message, or the reason why it can not be one."""
     if not isinstance(value, dict):
-        return Refusal("message-not-an-object", f"A message is a JSON object, not {_json_kind(value)}.")
+        return Refusal("message-not-an-object", f"A message is a JSON object, not {shown(value)}.")
     if not _FIELDS.issuperset(value):
         return _unknown_field(value)
     kind = value.get("type", "data")
@@ -163,7 +164,7 @@ def _metadata(value: Mapping[str, object]) -> Mapping[str, Value] | Refusal:
 def _wrong(field: str, given: object, expected: str) -> Refusal:
     if given is None:
         return Refusal("missing-field", f"“{field}” is missing: it takes {expected}.")
-    return Refusal("wrong-field", f"“{field}” takes {expected}, not {_json_kind(given)}.")
+    return Refusal("wrong-field", f"“{field}” takes {expected}, not {shown(given)}.")
 
 
 def _unknown_field(value: Mapping[object, object]) -> Refusal:
@@ -180,20 +181,3 @@ def _other_type(kind: object) -> Refusal:
             "message-type-not-supported", f"Messages of type “{kind}” are not supported yet; this engine takes “data”."
         )
     return Refusal("unknown-message-type", f"“type” is one of {', '.join(known)}; left out, it means data.")
-
-
-def _json_kind(value: object) -> str:
-    """What a JSON value looks like, short enough for one line."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case dict():
-            return "an object"
-        case list():
-            return "an array"
-        case str():
-            return f"“{value}”" if len(value) <= 40 and value.isprintable() else f"a text of {len(value)} characters"
-        case _:
-            return str(value)[:40]
