@@ -244,9 +244,13 @@ def source_files(
             detail = f"Patterns are relative to {PROJECT_FILE}, and lead to files beside and below it."
             found.append(diagnostic("bad-source-pattern", detail, span=span))
             continue
+        if any("**" in part and part != "**" for part in parts):  # Python takes it for * from 3.13 on
+            detail = "** stands for any number of folders, and is a step of the path by itself, as in a/**/b."
+            found.append(diagnostic("bad-source-pattern", detail, span=span))
+            continue
         try:
             matches = [path for path in root.glob(pattern) if _is_source(path.relative_to(root))]
-        except (ValueError, OSError) as error:  # such as ** beside a letter, or a name too long for the file system
+        except (ValueError, OSError) as error:  # such as a name too long for the file system
             found.append(diagnostic("bad-source-pattern", f"The pattern cannot be used: {error}.", span=span))
             continue
         if not matches:
