@@ -38,7 +38,7 @@ class Capacity:
 
     slots: int = 64
     room_per_endpoint: int = 16_384
-    room: int = 32_768  # about 80 MB when it is full
+    room: int = 32_768  # 21 MB when it is full of requests with 60-byte bodies
     lease: timedelta = timedelta(minutes=2)
 
     def __post_init__(self) -> None:
