@@ -145,9 +145,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     import uvloop
 
     # The store's thread waits for the interpreter lock several times in each group; at the default of 5 ms a busy loop
-    # lets it wait that long each time. Half a millisecond takes a third off the CPU of a single post.
+    # lets it wait that long each time.
     sys.setswitchinterval(0.0005)
-    # What was imported stays for ever, and a message leaves no cycles: looking for them costs a tenth of the CPU.
+    # What was imported stays for ever, and a message leaves no cycles to look for. Both settings together took a single
+    # post from 213 and 252 us of CPU to 156 and 163, in two runs (tests/benchmarks/end_to_end.py).
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
