@@ -147,8 +147,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     # The store's thread waits for the interpreter lock several times in each group; at the default of 5 ms a busy loop
     # lets it wait that long each time.
     sys.setswitchinterval(0.0005)
-    # What was imported stays for ever, and a message leaves no cycles to look for. With both settings a single post took
-    # 203 us of CPU, without them 242: medians of four runs each, in turns, of which the first pair showed no gain.
+    # What was imported stays for ever, and a message leaves no cycles to look for. With both settings a single post
+    # took 203 us of CPU, without them 242: medians of four runs each, in turns; the first pair showed no gain.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
