@@ -30,6 +30,7 @@ class State(StrEnum):
     PENDING = "pending"
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
+    JOINED = "joined"
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A delivery's id, as `deliveries list` shows it.")]
@@ -39,7 +40,9 @@ OfCallback = Annotated[
 OfDevice = Annotated[str | None, typer.Option("--device", metavar="HEX", help="Of this device, such as 1C178.")]
 OfEndpoint = Annotated[
     str | None,
-    typer.Option("--endpoint", metavar="URL", help="To this endpoint, such as https://ingest.example.com."),
+    typer.Option(
+        "--endpoint", metavar="URL", help="To this endpoint, such as https://ingest.example.com; smtp for mail."
+    ),
 ]
 
 
@@ -93,7 +96,7 @@ def show(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show one delivery: its request, with secrets hidden, and every attempt."""
+    """Show one delivery: what is sent, with secrets hidden, and every attempt."""
     from reconciler.cli.engine_access import get
     from reconciler.cli.project import engine_of
     from reconciler.cli.render.engine_answers import delivery_as_text
@@ -154,7 +157,7 @@ def replay(
 ) -> None:
     """Send finished deliveries again, the same bytes, at once.
 
-    Receivers see them twice when the first time did arrive.
+    Receivers see them twice when the first time did arrive. A line of a batch brings its whole batch.
     """
     from reconciler.cli.engine_access import post
     from reconciler.cli.project import engine_of

@@ -261,7 +261,8 @@ class _Scene:
         message = story["message"]
         self._show(["", f"{self.terminal.paint.strong(message['deviceType'])} {message['device']}: {fields}"])
         for callback in story["callbacks"]:
-            self._show(indent(_delivery(callback["delivery"], self.receiver_url), by=2))
+            for delivery in callback["deliveries"]:
+                self._show(indent(_delivery(delivery, self.receiver_url), by=2))
 
     def _heading(self, text: str) -> None:
         self._show(["", self.terminal.paint.strong(f"── {text} {'─' * max(80 - len(text), 4)}")])

@@ -3,7 +3,8 @@
 1. An engine on loopback that has no token yet makes one and shows it once. Beyond loopback it refuses to listen unless
    `--token-file` names a file with tokens: whoever opens a door to a network has decided who may enter.
 2. Deliveries go to public addresses only, unless `--allow-egress` says more (`runtime.channels.egress`).
-3. What keeps an engine from starting is one sentence: exit code 2 for what was asked, 4 for what the machine refuses.
+3. Mail goes to the one server that `--smtp` names, wherever it is: rule 2 is about the URLs of callbacks.
+4. What keeps an engine from starting is one sentence: exit code 2 for what was asked, 4 for what the machine refuses.
 """
 
 from pathlib import Path
@@ -72,6 +73,19 @@ def serve(
             help="Certificates of further authorities to trust, in PEM.",
         ),
     ] = None,
+    smtp: Annotated[
+        str | None,
+        typer.Option(
+            "--smtp",
+            metavar="URL",
+            envvar="RECONCILER_SMTP",
+            help="Mail server: smtp+starttls://, smtps:// or smtp://, then LOGIN@HOST:PORT.",
+        ),
+    ] = None,
+    mail_from: Annotated[
+        str | None,
+        typer.Option("--mail-from", metavar="ADDRESS", envvar="RECONCILER_MAIL_FROM", help="Who mails come from."),
+    ] = None,
     directory: Directory = here,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -79,19 +93,21 @@ def serve(
     """Run an engine until it is told to stop (SIGTERM, Ctrl-C).
 
     A secret of a callback, ${secret.NAME}, is read from the environment variable RECONCILER_SECRET_NAME when a request
-    is sent.
+    is sent; the password of a login to the mail server from RECONCILER_SMTP_PASSWORD.
     """
+    from reconciler.cli.mail_options import mail_settings
     from reconciler.cli.serving import egress_policy, listen_address, serve_engine
-    from reconciler.cli.wiring import EngineSettings
+    from reconciler.cli.wiring import EngineSettings, variable
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     address = listen_address(listen)
     egress = egress_policy(allow_egress or ())
-    mistakes = [given for given in (address, egress) if isinstance(given, Diagnostic)]
-    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic):
+    mail, mail_mistakes = mail_settings(smtp or None, mail_from or None, variable=variable)
+    mistakes = [*(given for given in (address, egress) if isinstance(given, Diagnostic)), *mail_mistakes]
+    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic) or mistakes:
         terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
         raise typer.Exit(ExitCode.USAGE)
-    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file)
+    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file, mail=mail)
     raise typer.Exit(serve_engine(terminal, settings, address=address, token_file=token_file))
 
 

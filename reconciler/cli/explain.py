@@ -44,8 +44,9 @@ def explain(
 
     Without either, list the codes.
 
-    For a message: the revision that handled it, the decoded fields, each callback and why it fired or did not, the
-    requests with secrets hidden, every attempt, and the next try.
+    For a message: the other stations that reported it, what became of the downlink that it asked for, the revision that
+    handled it, the decoded fields, each callback and why it fired or did not, what was sent with secrets hidden, every
+    attempt, and the next try.
     """
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     if word is None:

@@ -31,11 +31,13 @@ def render(
 
     It is exactly what the engine would send; nothing is sent.
 
-    The fields of a message are those of POST /v1/messages; deviceType may be left out. Secrets stay ${secret.NAME}.
-    Without -e the first environment of the project file is taken.
+    The fields of a message are those of POST /v1/messages; deviceType and type may be left out, then they are the
+    callback's. Secrets stay ${secret.NAME}. Without -e the first environment of the project file is taken.
+
+    For a batch URL it is the line, and the request of a batch that holds this line alone.
     """
     from reconciler.cli.previewing import preview
-    from reconciler.cli.render.engine_answers import request_as_text, warnings_as_text
+    from reconciler.cli.render.engine_answers import preview_as_text, warnings_as_text
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     previewed = preview(terminal, directory, callback=callback, message=message, environment=environment)
@@ -43,7 +45,7 @@ def render(
         result = {"callback": callback, **previewed.request, "warnings": list(previewed.warnings)}
         terminal.result(json.dumps(result, indent=2, ensure_ascii=False))
     else:
-        terminal.result(request_as_text(previewed.request, paint=terminal.paint))
+        terminal.result(preview_as_text(previewed.request, paint=terminal.paint))
     if not previewed.enabled:
         terminal.say(f"{callback} is disabled: the engine would not send this.")
     terminal.say(warnings_as_text(previewed.warnings, paint=terminal.paint_talk))

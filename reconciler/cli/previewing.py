@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 import typer
 
@@ -19,20 +19,29 @@ from reconciler.codec.message import read_message
 from reconciler.config.load import load
 from reconciler.config.project import load_project
 from reconciler.diagnostics import Diagnostic, Span, has_errors
-from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest
-from reconciler.model.message import Message, Refusal
+from reconciler.model.delivery import BatchLine, Delivery, DeliveryId, HttpRequest, Lease, Mail, Request
+from reconciler.model.message import Message, MessageType, Refusal
 from reconciler.model.resource import Callback, Key
-from reconciler.runtime.api.json_forms import delivery_json
+from reconciler.runtime.api.json_forms import request_json
+from reconciler.runtime.batching import batches
 from reconciler.runtime.clock import utc_now
-from reconciler.runtime.routing import render_request
-from reconciler.store.protocol import DeliveryRecord
+from reconciler.runtime.routing import FIRES, render_requests
+from reconciler.store.protocol import FIRST_TOKEN
 
 __all__ = ["Previewed", "preview"]
 
 
 @dataclass(frozen=True, slots=True)
 class Previewed:
-    """A request in the form in which the engine's doors show one, and the warnings that its delivery would carry."""
+    """What a callback makes of a message.
+
+    Attributes:
+        request: in the form in which the engine's doors show one, but for two kinds. A line of a batch has `batch`, the
+            request that a batch of this one line makes; a mail stands for those to all its recipients, and has no
+            `recipient`.
+        warnings: what its deliveries would carry.
+        enabled: whether the engine would send it.
+    """
 
     request: Mapping[str, Any]
     warnings: tuple[str, ...]
@@ -40,13 +49,14 @@ class Previewed:
 
 
 def preview(terminal: Terminal, directory: Path, *, callback: str, message: str, environment: str | None) -> Previewed:
-    """Render one request; what is wrong with callback or message is shown and ends the verb."""
+    """Render what one callback sends; what is wrong with callback or message is shown and ends the verb."""
     found = _callback(terminal, directory, callback, environment)
     given = _message(found, _text(terminal, message))
     if isinstance(given, Diagnostic):
         refuse(terminal, given)
-    request, warnings = render_request(found, given)
-    return Previewed(_as_engine_shows(found, given, request, warnings), warnings, found.enabled)
+    requests, warnings = render_requests(found, given)
+    # Several are the mails to several recipients, which differ in nothing else.
+    return Previewed(_shown(requests[0], found, given), warnings, found.enabled)
 
 
 def _callback(terminal: Terminal, directory: Path, name: str, environment: str | None) -> Callback:
@@ -102,23 +112,51 @@ def _message(callback: Callback, text: str) -> Message | Diagnostic:
             f"{callback.key} fires for devices of type {device_type}; the message names another one.",
             "Leave deviceType out, or render a callback of that device type.",
         )
+    fired_by = _fired_by(callback)
+    if isinstance(value, dict):
+        if value.get("type") is None:
+            value["type"] = fired_by
+        if value["type"] != fired_by and value["type"] in list(MessageType):
+            return Diagnostic(
+                "message-of-other-type",
+                "The message is of another type",
+                f"{callback.key} fires on {callback.type}; the message is of type {value['type']}.",
+                f"Leave type out, or render a callback that fires on messages of type {value['type']}.",
+            )
     message = read_message(value, received_at=utc_now())
     if isinstance(message, Refusal):
         return Diagnostic(message.code, "The engine would refuse this message", message.reason)
     return message
 
 
-def _as_engine_shows(
-    callback: Callback, message: Message, request: HttpRequest, warnings: tuple[str, ...]
-) -> Mapping[str, Any]:
-    """The request in the form in which the engine's doors show that of a delivery."""
+def _fired_by(callback: Callback) -> MessageType:
+    """The one type of message on which a callback fires."""
+    return next(event for event, types in FIRES.items() if callback.type in types)
+
+
+def _shown(request: Request, callback: Callback, message: Message) -> Mapping[str, Any]:
+    shown = cast("Mapping[str, Any]", request_json(request))
+    match request:
+        case HttpRequest():
+            return shown
+        case BatchLine():
+            return {**shown, "batch": request_json(_batch_of_one(request, callback, message))}
+        case Mail():
+            return {name: value for name, value in shown.items() if name != "recipient"}
+        case _:
+            assert_never(request)
+
+
+def _batch_of_one(line: BatchLine, callback: Callback, message: Message) -> HttpRequest:
+    """What a second in which this line came alone sends."""
     delivery = Delivery(
         id=DeliveryId(message.id, 0),
         callback=callback.key,
         revision=0,
-        endpoint=request.endpoint,
-        request=request,
-        warnings=warnings,
+        endpoint=line.endpoint,
+        request=line,
+        warnings=(),
         due_at=message.received_at,
     )
-    return cast("Mapping[str, Any]", delivery_json(DeliveryRecord(delivery, ()))["request"])
+    (batch,) = batches([Lease(delivery, FIRST_TOKEN, message.received_at)])
+    return batch.request

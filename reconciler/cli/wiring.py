@@ -6,7 +6,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,10 @@ from reconciler.errors import StoreError
 
 if TYPE_CHECKING:
     from reconciler.cli.engine_access import EngineAccess
+    from reconciler.model.delivery import Mail
     from reconciler.runtime.channels.egress import EgressPolicy
+    from reconciler.runtime.channels.mail_settings import MailSettings
+    from reconciler.runtime.channels.protocol import Channel
     from reconciler.runtime.channels.tls import Tls
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.retry import RetryPolicy
@@ -78,6 +81,7 @@ class EngineSettings:
     Attributes:
         data: the directory of its store.
         egress: where it may deliver.
+        mail: the server that takes its mail; without one a mail is kept and tried again.
         authorities: a file of certificates to trust beside the public ones.
         policy: when it tries again; the operator's schedule if None.
         secrets: the value of `${secret.NAME}`; from the environment unless a demonstration brings its own.
@@ -85,6 +89,7 @@ class EngineSettings:
 
     data: Path
     egress: "EgressPolicy"
+    mail: "MailSettings | None" = None
     authorities: Path | None = None
     policy: "RetryPolicy | None" = None
     secrets: Callable[[str], str | None] = secret
@@ -99,6 +104,7 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
     """
     import random
 
+    from reconciler.runtime.channels.dispatch import Channels
     from reconciler.runtime.channels.http import HttpChannel
     from reconciler.runtime.clock import utc_now
     from reconciler.runtime.engine import Engine
@@ -113,11 +119,14 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
         raise StoreError(f"the data directory {settings.data} can not be made: {error.strerror}") from error
     store = await open_sqlite(settings.data)
     try:
-        channel = HttpChannel(
-            secrets=settings.secrets,
-            egress=settings.egress,
-            connections_per_endpoint=capacity.slots,
-            tls=_tls(settings),
+        channel = Channels(
+            http=HttpChannel(
+                secrets=settings.secrets,
+                egress=settings.egress,
+                connections_per_endpoint=capacity.slots,
+                tls=None if settings.authorities is None else _tls(settings, alpn=("http/1.1",)),
+            ),
+            mail=_mail_channel(settings),
         )
         engine = Engine(
             store=store,
@@ -155,14 +164,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def _tls(settings: EngineSettings) -> "Tls | None":
-    """The authorities to trust; None for the public ones alone."""
+def _mail_channel(settings: EngineSettings) -> "Channel[Mail] | None":
+    if settings.mail is None:
+        return None
+    from reconciler.runtime.channels.mail import MailChannel
+    from reconciler.runtime.clock import utc_now
+
+    return MailChannel(settings.mail, secrets=settings.secrets, now=utc_now, tls=_tls(settings, alpn=()))
+
+
+def _tls(settings: EngineSettings, *, alpn: Sequence[str]) -> "Tls":
+    """What to trust: the public authorities, and those of the file."""
     from reconciler.runtime.channels.tls import Tls
 
-    if settings.authorities is None:
-        return None
     try:
-        return Tls(authorities=settings.authorities)
+        return Tls(authorities=settings.authorities, alpn=alpn)
     except OSError as error:
         reason = error.strerror or "it holds no certificate in PEM form"
         raise StoreError(f"the authorities in {settings.authorities} can not be read: {reason}") from error

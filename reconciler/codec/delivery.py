@@ -1,45 +1,94 @@
 """Requests and outcomes ⇄ JSON, as a store keeps them.
 
 Each form is an array that starts with its version, so that a later engine reads what an earlier one kept. A secret is
-kept as an object with its name and its context, never as text (`grammar.template.Secret`).
+kept as an object with its name and its context, never as text (`grammar.template.Secret`). An engine that does not
+know a form says which one it met, and leaves it alone.
 """
 
-from typing import assert_never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, assert_never
 
 import orjson
 
-from reconciler.grammar.template import from_parts, to_parts
-from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Refused, Request, Unreachable
+from reconciler.grammar.template import Rendered, StoredParts, from_parts, to_parts
+from reconciler.model.delivery import (
+    Accepted,
+    BatchLine,
+    HttpRequest,
+    Mail,
+    Outcome,
+    Refused,
+    Request,
+    Unreachable,
+)
 from reconciler.model.resource import Method
 
 __all__ = ["dump_outcome", "dump_request", "load_outcome", "load_request"]
 
-_HTTP_1 = "http/1"
+_HTTP_1: Final = "http/1"
+_BATCH_LINE_1: Final = "batch-line/1"
+_MAIL_1: Final = "mail/1"
 
 
 def dump_request(request: Request) -> bytes:
     """The JSON that `load_request` reads back."""
-    return orjson.dumps(
-        (
-            _HTTP_1,
-            request.method,
-            request.scheme,
-            request.host,
-            request.port,
-            to_parts(request.target),
-            [(name, to_parts(value)) for name, value in request.headers],
-            None if request.credentials is None else to_parts(request.credentials),
-            None if request.body is None else to_parts(request.body),
-            request.send_sni,
+    if isinstance(request, HttpRequest):
+        return orjson.dumps(
+            (
+                _HTTP_1,
+                request.method,
+                request.scheme,
+                request.host,
+                request.port,
+                to_parts(request.target),
+                [(name, to_parts(value)) for name, value in request.headers],
+                None if request.credentials is None else to_parts(request.credentials),
+                None if request.body is None else to_parts(request.body),
+                request.send_sni,
+            )
         )
-    )
+    match request:
+        case BatchLine():
+            return orjson.dumps(
+                (
+                    _BATCH_LINE_1,
+                    request.method,
+                    request.scheme,
+                    request.host,
+                    request.port,
+                    to_parts(request.path),
+                    to_parts(request.before),
+                    to_parts(request.after),
+                    None if request.credentials is None else to_parts(request.credentials),
+                    request.send_sni,
+                    to_parts(request.line),
+                )
+            )
+        case Mail():
+            return orjson.dumps(
+                (
+                    _MAIL_1,
+                    request.id,
+                    request.recipient,
+                    request.recipients,
+                    to_parts(request.subject),
+                    to_parts(request.text),
+                )
+            )
+        case _:
+            assert_never(request)
 
 
 def load_request(text: bytes | str) -> Request:
     """Read what `dump_request` wrote; ValueError when it is something else."""
     version, *fields = orjson.loads(text)
-    if version != _HTTP_1:
+    load = _LOADERS.get(version) if isinstance(version, str) else None
+    if load is None:
         raise ValueError(f"a request of form {version!r} is from another version of the engine")
+    return load(fields)
+
+
+def _load_http(fields: Sequence[Any]) -> HttpRequest:
     method, scheme, host, port, target, headers, credentials, body, send_sni = fields
     return HttpRequest(
         method=Method(method),
@@ -48,10 +97,48 @@ def load_request(text: bytes | str) -> Request:
         port=port,
         target=from_parts(target),
         headers=tuple((name, from_parts(value)) for name, value in headers),
-        credentials=None if credentials is None else from_parts(credentials),
-        body=None if body is None else from_parts(body),
+        credentials=_from_optional(credentials),
+        body=_from_optional(body),
         send_sni=send_sni,
     )
+
+
+def _load_batch_line(fields: Sequence[Any]) -> BatchLine:
+    method, scheme, host, port, path, before, after, credentials, send_sni, line = fields
+    return BatchLine(
+        method=Method(method),
+        scheme=scheme,
+        host=host,
+        port=port,
+        path=from_parts(path),
+        before=from_parts(before),
+        after=from_parts(after),
+        credentials=_from_optional(credentials),
+        send_sni=send_sni,
+        line=from_parts(line),
+    )
+
+
+def _load_mail(fields: Sequence[Any]) -> Mail:
+    id_, recipient, recipients, subject, text = fields
+    return Mail(
+        id=id_,
+        recipient=recipient,
+        recipients=tuple(recipients),
+        subject=from_parts(subject),
+        text=from_parts(text),
+    )
+
+
+def _from_optional(stored: StoredParts | None) -> Rendered | None:
+    return None if stored is None else from_parts(stored)
+
+
+_LOADERS: Final[Mapping[str, Callable[[Sequence[Any]], Request]]] = {
+    _HTTP_1: _load_http,
+    _BATCH_LINE_1: _load_batch_line,
+    _MAIL_1: _load_mail,
+}
 
 
 def dump_outcome(outcome: Outcome) -> bytes:

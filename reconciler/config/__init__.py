@@ -8,7 +8,7 @@
     source, place, position    files → YAML documents that know the place of every character
     document, schema           what may stand in them, and what has the wrong shape
     project, overlay, settle   environments: their overrides and variables
-    content                    documents → the contents of definitions
+    content, joint             documents → the contents of definitions, and what these do not agree on
 
 Nothing is imported here, because half of the commands need only a part of it.
 """

@@ -2,11 +2,12 @@
 
 1. Fields that equal their default are left out, durations become seconds, a callback without a payload config takes
    that of its device type, if its type carries payloads. An empty one (`payload: ""`) takes none.
-2. `${var.name}` may stand in every text that people write freely, and in no word of a vocabulary.
-3. Each settled text remembers how it came about, so that a finding in it can be traced to the file.
+2. A list of recipients becomes the text in which commas separate them: a content has one spelling.
+3. `${var.name}` may stand in every text that people write freely, and in no word of a vocabulary.
+4. Each settled text remembers how it came about, so that a finding in it can be traced to the file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -16,12 +17,21 @@ from reconciler.model.definition import CALLBACK_DEFAULTS, DEVICE_TYPE_DEFAULTS,
 from reconciler.model.resource import CallbackType
 from reconciler.model.variables import takes_payload
 
-__all__ = ["ContentPath", "SettledContent", "callback_content", "device_type_content", "has_references", "settled"]
+__all__ = [
+    "ContentPath",
+    "SettledContent",
+    "callback_content",
+    "device_type_content",
+    "has_references",
+    "item_at",
+    "settled",
+]
 
 ContentPath: TypeAlias = tuple[str, ...]
 """The way from a content to one of its texts."""
 
 _NOT_DEFINED: Final[frozenset[str]] = frozenset({"apiVersion", "kind", "name", "callbacks", "moved", "tests"})
+_BETWEEN: Final = ", "
 _NO_DEFAULT: Final = object()
 _CARRIES_PAYLOAD: Final = frozenset(str(each) for each in CallbackType if takes_payload(each))
 
@@ -55,7 +65,18 @@ def callback_content(value: Mapping[str, Any], *, inherited: str) -> Content:
     content = _without_defaults(value, CALLBACK_DEFAULTS)
     if inherited and "payload" not in value and value.get("type") in _CARRIES_PAYLOAD:
         content["payload"] = inherited
+    if isinstance(value.get("recipient"), list):
+        content["recipient"] = _BETWEEN.join(value["recipient"])
     return content
+
+
+def item_at(items: Sequence[str], offset: int) -> tuple[int, int]:
+    """The item of a list that a character of its joined text comes from, and the character's offset there."""
+    for index, item in enumerate(items[:-1]):
+        if offset <= len(item):
+            return index, offset
+        offset -= len(item) + len(_BETWEEN)
+    return len(items) - 1, offset
 
 
 def _without_defaults(value: Mapping[str, Any], defaults: Content) -> dict[str, JsonValue]:

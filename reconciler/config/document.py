@@ -68,6 +68,7 @@ CallbackTypeName: TypeAlias = Literal[
     "service/data-advanced",
     "error",
 ]
+Recipients: TypeAlias = Annotated[list[str], Field(min_length=1)]
 BaseUrl: TypeAlias = Annotated[
     str,
     StringConstraints(pattern="^https?://[^\\s/?#]+[^\\s?#]*$"),
@@ -133,7 +134,9 @@ class _Callback(_Mapping):
     enabled: bool = Field(default=True, description="Whether it fires at all.")
     protect: bool = Field(default=False, description="Refuses plans that would delete the callback.")
     send_duplicates: bool = Field(
-        default=False, description="Fires once for every station that received the message, not once for the message."
+        default=False,
+        description="Fires once for every station that received the message, not once for the message: {duplicate} "
+        "tells the repetitions. For data/uplink, data/bidir, service/status and service/geoloc.",
     )
     tests: list[CallbackTest] = Field(default=[], description="Messages and the requests they have to lead to.")
 
@@ -178,19 +181,28 @@ class BatchUrlCallback(_HttpCallback):
     """One HTTP request a second, with a line for each message."""
 
     channel: Literal["batch-url"] = Field(description="One HTTP request a second, with a line for each message.")
+    url: str = Field(
+        description="Where to send: http or https, a fixed host, and {batch}, which stands for the lines, as the value "
+        "of a query pair; no other variables.",
+        examples=["https://example.com/in?lines={batch}"],
+    )
     line_pattern: str = Field(
-        description="Template of the line for one message; {batch} in the URL stands for all lines.",
+        description="Template of the line for one message. Line feeds separate the lines; the pattern and the values "
+        "hold none.",
         examples=["{device};{time};{data}"],
     )
 
 
 class EmailCallback(_Callback):
-    """One e-mail for each message."""
+    """One e-mail for each message and recipient."""
 
-    channel: Literal["email"] = Field(description="One e-mail for each message; meant for tests.")
-    recipient: str = Field(description="Address to send to.", examples=["ops@example.com"])
-    subject: str = Field(default="", description="Template of the subject.")
-    message: str = Field(default="", description="Template of the text.")
+    channel: Literal["email"] = Field(description="One e-mail for each message and recipient; meant for tests.")
+    recipient: str | Recipients = Field(
+        description="Address to send to, or several: a list, or a text with commas between. It holds no {variables}.",
+        examples=["ops@example.com", ["ops@example.com", "lab@example.com"]],
+    )
+    subject: str = Field(default="", description="Template of the subject.", examples=["{device}: {severity}"])
+    message: str = Field(default="", description="Template of the text.", examples=["{info}"])
 
 
 Callback: TypeAlias = Annotated[UrlCallback | BatchUrlCallback | EmailCallback, Field(discriminator="channel")]
@@ -283,7 +295,7 @@ class CallbackOverride(_Mapping):
     content_type: str | None = Field(default=None, description="Content type of the body.")
     body: str | None = Field(default=None, description="Template of the body.")
     line_pattern: str | None = Field(default=None, description="Template of the line for one message.")
-    recipient: str | None = Field(default=None, description="Address to send to.")
+    recipient: str | Recipients | None = Field(default=None, description="Address to send to, or several.")
     subject: str | None = Field(default=None, description="Template of the subject.")
     message: str | None = Field(default=None, description="Template of the text.")
     payload: str | None = Field(default=None, description="Payload config.")

@@ -8,11 +8,13 @@ checked. Rules:
 2. A finding is reported once, where the value was written: in the definition, in an override, or at the reference to
    a variable whose value is at fault.
 3. Only a project without any error gives something to apply.
-4. The same rules hold at the engine's door (`model.definition`); here they only get their places.
+4. What a device type and its callbacks have to agree on is judged for each environment too; what only some environments
+   break names them.
+5. The same rules hold at the engine's door (`model.definition`); here they only get their places.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -25,9 +27,11 @@ from reconciler.config.content import (
     callback_content,
     device_type_content,
     has_references,
+    item_at,
     settled,
 )
 from reconciler.config.document import Project
+from reconciler.config.joint import joint_findings
 from reconciler.config.overlay import Declared, Layered, layered, override_findings
 from reconciler.config.place import Document, Steps
 from reconciler.config.project import (
@@ -45,7 +49,12 @@ from reconciler.config.schema import validate
 from reconciler.config.settle import Reference
 from reconciler.config.source import collector_paused, read
 from reconciler.diagnostics import Diagnostic, Span, has_errors, in_reading_order
-from reconciler.model.definition import CHANNEL_FIELDS, Content, check_callback, check_device_type
+from reconciler.model.definition import (
+    CHANNEL_FIELDS,
+    Content,
+    check_callback,
+    check_device_type,
+)
 from reconciler.model.finding import Finding
 from reconciler.model.resource import Callback, DeviceType, Key
 from reconciler.model.snapshot import Desired
@@ -264,16 +273,24 @@ class _Checked:
         plain = dict(_contents(declared.value))
         constant = {name for name, content in plain.items() if not has_references(content)}
         checked: set[str] = set()
+        joint: dict[Diagnostic, list[_Scope]] = {}
+        holding: list[_Scope] = []
         for scope in self._scopes:
             layers = layered(declared, self._project, scope.name, scope.overrides)
             if layers is None:
                 continue
-            for name, content in _contents(layers.value) if layers.overridden else plain.items():
+            holding.append(scope)
+            contents = dict(_contents(layers.value)) if layers.overridden else plain
+            for name, content in contents.items():
                 unchanged = not layers.overridden and name in constant
                 if not (unchanged and name in checked):
                     self._check_one(Key(declared.name, name), content, layers, scope)
                 if unchanged:
                     checked.add(name)
+            for each in joint_findings(layers, contents):
+                joint.setdefault(each, []).append(scope)
+        for each, scopes in joint.items():
+            self._found.append(each if len(scopes) == len(holding) else _only_in(scopes, each))
 
     def _check_one(self, key: Key, content: Content, layers: Layered, scope: _Scope) -> None:
         prefix: Steps = ("callbacks", key.callback) if key.callback else ()
@@ -312,14 +329,14 @@ class _Checked:
                 for name in text.names_within(offset, length)
             )
             offset, length = text.origin(offset, length)
-        span = document.key_span(steps) if finding.at_key else document.span(steps, offset=offset, length=length)
+        span = document.key_span(steps) if finding.at_key else _span(document, steps, offset, length)
         return Diagnostic(
             finding.code, finding.summary, finding.detail, finding.help, finding.severity, span, related=related
         )
 
     def _report_unresolved(self, reference: Reference, place: tuple[Document, Steps], scope: _Scope) -> None:
         document, steps = place
-        span = document.span(steps, offset=reference.start, length=reference.end - reference.start)
+        span = _span(document, steps, reference.start, reference.end - reference.start)
         if reference.name is None:
             detail = "A reference to a variable is ${var.name}; the name is made of letters, digits, “_” and “-”."
             self._found.append(diagnostic("bad-variable-reference", detail, span=span))
@@ -333,12 +350,26 @@ class _Checked:
             yield _undefined_variable(name, span, scopes)
 
 
+def _span(document: Document, steps: Steps, offset: int | None, length: int) -> Span:
+    """The place of some characters of a text, also of one that is written as a list."""
+    value = document.value_at(steps)
+    if isinstance(value, list) and offset is not None:
+        index, offset = item_at([str(item) for item in value], offset)
+        steps = (*steps, index)
+    return document.span(steps, offset=offset, length=length)
+
+
 def _contents(value: Mapping[str, Any]) -> Iterator[tuple[str, Content]]:
     """The content of a device type, under an empty name, and of each of its callbacks."""
     yield "", device_type_content(value)
     inherited = value.get("payload", "")
     for name, callback in value.get("callbacks", {}).items():
         yield name, callback_content(callback, inherited=inherited)
+
+
+def _only_in(scopes: Sequence[_Scope], found: Diagnostic) -> Diagnostic:
+    names = " and ".join(scope.name for scope in scopes if scope.name is not None)
+    return replace(found, detail=f"{found.detail} This is so in {names}.")
 
 
 _CALLBACK_KEYS: Final = frozenset[str]().union(*CHANNEL_FIELDS.values())

@@ -90,6 +90,11 @@ class Document:
         """Whether there is a value at the end of the way."""
         return self._find(steps)[3]
 
+    def value_at(self, steps: Steps) -> Plain:
+        """The value at the end of the way; None when there is nothing, or null."""
+        value, _, _, found = self._find(steps)
+        return value if found else None
+
     def written(self, steps: Steps) -> str:
         """A scalar as text: a text as it is, a number or flag as it was written (1.10 is not 1.1)."""
         value, _, marks, _ = self._find(steps)

@@ -116,7 +116,7 @@ def _unknown_key(steps: Steps, known: Sequence[str], document: Document) -> Faul
     key = str(steps[-1])
     span = document.key_span(steps)
     if len(steps) == 3 and steps[0] == "callbacks":
-        channel = _value_at(document, (*steps[:-1], "channel"))
+        channel = document.value_at((*steps[:-1], "channel"))
         fields = frozenset[str]().union(*CHANNEL_FIELDS.values())
         if isinstance(channel, str) and key in fields:
             detail = no_such_field(channel, key)
@@ -222,7 +222,7 @@ def _found(value: object) -> str:
         case str():
             return f"“{value}”" if len(value) <= 60 and value.isprintable() else "another text"
         case list():
-            return "a list"
+            return "a list" if value else "an empty list"
         case _:
             return "a mapping"
 
@@ -245,16 +245,6 @@ def _advice(value: object, schema: _Schema) -> str:
             return "In YAML 1.2 these are written true and false, without quotes."
         case _:
             return ""
-
-
-def _value_at(document: Document, steps: Steps) -> object:
-    value: Any = document.value
-    for step in steps:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        else:
-            return None
-    return value
 
 
 def _as_pydantic_sees_it(error: ValidationError, document: Document) -> Iterator[Fault]:

@@ -9,11 +9,14 @@ add a path segment, a query pair, a header, a member of a JSON object or a reque
 3. PATH: a value `.` or `..` has its dots encoded twice (`%252E`), because servers that decode before they resolve dot
    segments, and every browser, take `%2E%2E` for `..` too. The receiver reads `%2E`, and the path stays what it was.
    An empty value leaves an empty segment.
-4. HEADER: control characters become a space, as RFC 9110 section 5.5 proposes for CR, LF and NUL.
-5. JSON_STRING: escaped as the inside of a string literal. JSON_VALUE: a complete JSON value; JSON has no NaN and no
+4. HEADER, of a request or a mail: control characters become a space, as RFC 9110 section 5.5 proposes for CR, LF and
+   NUL. Readers differ in what ends a line, so that Unicode's own line ends (U+0085, U+2028, U+2029) do too.
+5. LINE, one of the lines that a batch carries in a query pair: control characters become a space as in a header, since
+   a line feed begins another line; then every byte that is not unreserved is percent-encoded.
+6. JSON_STRING: escaped as the inside of a string literal. JSON_VALUE: a complete JSON value; JSON has no NaN and no
    infinity, so that they become `null`.
-6. TEXT: as it is.
-7. Half a surrogate pair, which UTF-8 cannot carry, becomes U+FFFD everywhere: what was escaped can always be sent.
+7. TEXT: as it is.
+8. Half a surrogate pair, which UTF-8 cannot carry, becomes U+FFFD everywhere: what was escaped can always be sent.
 """
 
 import math
@@ -29,10 +32,12 @@ from reconciler.grammar.payload import Value
 __all__ = [
     "CONTROL",
     "LONE_SURROGATE",
+    "NOT_IN_LINE",
     "Context",
     "Json",
     "escape",
     "escaper",
+    "literal_in_line",
     "literal_in_path",
     "literal_in_query",
     "text_form",
@@ -40,6 +45,8 @@ __all__ = [
 
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Also what ends a line for readers that go by Unicode, such as Python's str.splitlines().
+NOT_IN_LINE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # RFC 3986 section 2.3, and what may stand unencoded in a path (3.3) and a query (3.4).
 _ALL_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*").fullmatch
@@ -58,6 +65,7 @@ class Context(StrEnum):
     PATH = "path"
     QUERY = "query"
     HEADER = "header"
+    LINE = "line"
     JSON_STRING = "json-string"
     JSON_VALUE = "json-value"
     FORM = "form"
@@ -119,6 +127,11 @@ def literal_in_query(text: str) -> str:
     return _UNSAFE_IN_QUERY.sub(lambda unsafe: _percent_encoded(unsafe[0]), text)
 
 
+def literal_in_line(text: str) -> str:
+    """What the author wrote into a line pattern, percent-encoded: it is text and no part of a URL, `%3B` included."""
+    return _percent_encoded(text)
+
+
 def _percent_encoded(text: str) -> str:
     return "".join([_PERCENT[byte] for byte in _sendable(text).encode()])
 
@@ -135,7 +148,13 @@ def _in_path(value: Value) -> str:
 
 
 def _in_header(value: Value) -> str:
-    return CONTROL.sub(" ", text_form(value))
+    return NOT_IN_LINE.sub(" ", text_form(value))
+
+
+def _in_line(value: Value) -> str:
+    if not isinstance(value, str):
+        return _word(value).replace("+", "%2B")
+    return value if _ALL_UNRESERVED(value) else _percent_encoded(NOT_IN_LINE.sub(" ", value))
 
 
 def _in_json_string(value: Value) -> str:
@@ -158,6 +177,7 @@ _ESCAPERS: Final[Mapping[Context, Callable[[Value], str]]] = {
     Context.PATH: _in_path,
     Context.QUERY: _in_query,
     Context.HEADER: _in_header,
+    Context.LINE: _in_line,
     Context.JSON_STRING: _in_json_string,
     Context.JSON_VALUE: _as_json_value,
     Context.FORM: _in_query,

@@ -1,8 +1,9 @@
 """The template language: a text with `{variable}` in it, parsed once for its place and rendered once per message.
 
 A template knows the context of each place a value goes to (`escape.py` says what that means), because whoever parsed
-it said what it is: a URL (`url.py`), a JSON or form body (`body.py`), a header value or plain text (here). Rules, from
-`callbacks.md` section 2 and the three kinds of braces that files may hold:
+it said what it is: a URL (`url.py`), a line of a batch (`batch_url.py`), a JSON or form body (`body.py`), a header
+value, a subject or plain text (here). Rules, from `callbacks.md` section 2 and the three kinds of braces that files may
+hold:
 
 1. `{name}` and `{customData#name}` are variables, and so is `{word#name}`, that a misspelt `customData` is seen. Any
    other brace is text: JSON bodies are full of them. Which names
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from reconciler.errors import GrammarError
-from reconciler.grammar.escape import LONE_SURROGATE, Context, escape, escaper
+from reconciler.grammar.escape import LONE_SURROGATE, NOT_IN_LINE, Context, escape, escaper
 from reconciler.grammar.payload import NAME_PATTERN, Value
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "from_parts",
     "join",
     "parse_header_value",
+    "parse_subject",
     "parse_text_body",
     "redact",
     "scan",
@@ -294,6 +296,15 @@ def parse_header_value(text: str) -> Template:
     control = _NOT_IN_HEADER.search(text)
     if control:
         reason = "A header value cannot hold line breaks or other control characters."
+        raise GrammarError("template-control-character", text, control.start(), reason)
+    return Template(text, segments(text, scan(text), context=Context.HEADER))
+
+
+def parse_subject(text: str) -> Template:
+    """The subject of an e-mail."""
+    control = NOT_IN_LINE.search(text)
+    if control:
+        reason = "A subject is one line: it cannot hold line breaks or other control characters."
         raise GrammarError("template-control-character", text, control.start(), reason)
     return Template(text, segments(text, scan(text), context=Context.HEADER))
 

@@ -4,8 +4,11 @@ The lifecycle of a delivery is a table; tests and documentation read it (`LIFECY
 
 1. A delivery is pinned to one revision and keeps the bytes it promised: retries send the same request, even after a
    new revision.
-2. A request holds secrets as references (`grammar.template.Secret`); a channel fills them in while sending.
-3. A lease is the right to attempt a delivery until it expires; its token fences off a worker that came back late.
+2. A line of a batch is a delivery too (`BatchLine`). At the end of its second it joins a batch: the first line's
+   delivery becomes the one that carries it, its request the whole HTTP request; the others are `joined` and end with
+   it. Who is in a batch is durable before the batch is sent, so that a crash repeats the same batch.
+3. A request holds secrets as references (`grammar.template.Secret`); a channel fills them in while sending.
+4. A lease is the right to attempt a delivery until it expires; its token fences off a worker that came back late.
 """
 
 from collections.abc import Mapping
@@ -16,6 +19,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from reconciler.grammar.template import Rendered
+from reconciler.model.downlink import Replies
 from reconciler.model.resource import Key, Method
 from reconciler.model.value import value
 
@@ -23,16 +27,20 @@ __all__ = [
     "LIFECYCLE",
     "Accepted",
     "Attempt",
+    "Batch",
+    "BatchLine",
     "Delivery",
     "DeliveryId",
     "Done",
     "GiveUp",
     "HttpRequest",
     "Lease",
+    "Mail",
     "Outcome",
     "Refused",
     "Request",
     "RetryAt",
+    "Sendable",
     "Settlement",
     "State",
     "Step",
@@ -41,11 +49,15 @@ __all__ = [
 
 
 class State(StrEnum):
-    """Where a delivery stands; `undelivered` is the operator's word for given up."""
+    """Where a delivery stands; `undelivered` is the operator's word for given up.
+
+    `joined` is the state of a batch's lines but the one that carries it: they end when it does.
+    """
 
     PENDING = "pending"
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
+    JOINED = "joined"
 
 
 class DeliveryId(NamedTuple):
@@ -100,7 +112,73 @@ class HttpRequest:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-Request = HttpRequest  # batches and e-mail join this union with their channels
+@value
+class BatchLine:
+    """One line of a batch, and everything but the lines of the request that will carry it (`callbacks.md` section 4.2).
+
+    The lines of one callback and one revision differ in `line` alone. The request's target is
+    `path?before LINES after`, where LINES are the lines joined by an encoded line feed; POST and PUT send the query as
+    a form body too (section 4.1).
+
+    Attributes:
+        path: percent-encoded, with its slash.
+        before: the query in front of the lines, up to and including their `name=`.
+        after: what stands behind them, with its ampersand, or empty.
+        line: rendered and percent-encoded.
+    """
+
+    method: Method
+    scheme: str
+    host: str
+    port: int
+    path: Rendered
+    before: Rendered
+    after: Rendered
+    credentials: Rendered | None
+    send_sni: bool
+    line: Rendered
+    kind: Literal["batch-line"] = field(default="batch-line", init=False)
+
+    @property
+    def endpoint(self) -> str:
+        """That of the request that will carry it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@value
+class Mail:
+    """One e-mail to one recipient (`callbacks.md` section 4.3).
+
+    A callback with several recipients makes a delivery for each, so that an address that fails repeats nobody else's
+    mail.
+
+    Attributes:
+        id: unique and the same for every attempt; the local part of Message-ID, by which a receiver knows a repetition.
+        recipient: whom this mail goes to.
+        recipients: all of them, as the To header shows them.
+        subject: one line.
+        text: UTF-8, lines as the author and the values have them.
+    """
+
+    id: str
+    recipient: str
+    recipients: tuple[str, ...]
+    subject: Rendered
+    text: Rendered
+    kind: Literal["mail"] = field(default="mail", init=False)
+
+    @property
+    def endpoint(self) -> str:
+        """All mail goes through the one server that the engine is given."""
+        return "smtp"
+
+
+Sendable = HttpRequest | Mail
+"""What a channel sends."""
+
+Request = HttpRequest | BatchLine | Mail
+"""What a delivery promises; a line is sent by the batch that it joins."""
 
 
 @value
@@ -112,6 +190,8 @@ class Delivery:
         attempts: how many were made in all.
         tries: how many were made since it was accepted or last replayed; the retry policy counts these.
         due_at: when the next attempt may start; meaningless unless pending.
+        asks: whether a device waits for the answer; for a batch, whether one of its devices does.
+        batch: the delivery that carries the batch this one is in, itself if it does; None when it is in none.
     """
 
     id: DeliveryId
@@ -124,6 +204,20 @@ class Delivery:
     state: State = State.PENDING
     attempts: int = 0
     tries: int = 0
+    asks: bool = False
+    batch: DeliveryId | None = None
+
+
+@value
+class Batch:
+    """Lines that will be sent as one, all of them leased; the first is the one that will carry it.
+
+    `request` is what that delivery's request becomes; `asks` whether one of their devices waits for the answer.
+    """
+
+    lines: tuple["Lease", ...]
+    request: HttpRequest
+    asks: bool
 
 
 @value
@@ -207,11 +301,15 @@ Step = Done | RetryAt | GiveUp
 
 @value
 class Settlement:
-    """What became of a leased delivery: the attempt that was made and the step that follows."""
+    """What became of a leased delivery: the attempt that was made and the step that follows.
+
+    `replies` is what the answer says to the devices that ask; None when none asks.
+    """
 
     lease: Lease
     attempt: Attempt
     step: Step
+    replies: Replies | None = None
 
 
 LIFECYCLE: Mapping[tuple[State, str], State] = MappingProxyType(
@@ -221,5 +319,11 @@ LIFECYCLE: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.PENDING, "give-up"): State.UNDELIVERED,
         (State.DELIVERED, "replay"): State.PENDING,
         (State.UNDELIVERED, "replay"): State.PENDING,
+        # The lines of a batch, but for the one that carries it: they go where it goes.
+        (State.PENDING, "join"): State.JOINED,
+        (State.JOINED, "done"): State.DELIVERED,
+        (State.JOINED, "give-up"): State.UNDELIVERED,
+        (State.DELIVERED, "rejoin"): State.JOINED,
+        (State.UNDELIVERED, "rejoin"): State.JOINED,
     }
 )

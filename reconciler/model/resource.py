@@ -10,6 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, Self
 
+from reconciler.grammar.batch_url import BatchUrl
 from reconciler.grammar.payload import PayloadConfig
 from reconciler.grammar.template import Template
 from reconciler.grammar.url import UrlTemplate
@@ -100,20 +101,24 @@ class UrlChannel:
 
 @dataclass(frozen=True, slots=True)
 class BatchUrlChannel:
-    """One HTTP request a second with a line for each message (`callbacks.md` section 4.2)."""
+    """One HTTP request a second with a line for each message (`callbacks.md` section 4.2).
+
+    `url` has the variable `{batch}` once, as the whole value of a query pair, and no other variable.
+    """
 
     method: Method
-    url: UrlTemplate
+    url: BatchUrl
     line_pattern: Template
     send_sni: bool
+    downlink_hook: bool
     kind: Literal["batch-url"] = field(default="batch-url", init=False)
 
 
 @dataclass(frozen=True, slots=True)
 class EmailChannel:
-    """One e-mail for each message (`callbacks.md` section 4.3)."""
+    """One e-mail for each message and recipient (`callbacks.md` section 4.3)."""
 
-    recipient: str
+    recipients: tuple[str, ...]
     subject: Template
     message: Template
     kind: Literal["email"] = field(default="email", init=False)

@@ -7,28 +7,34 @@
 3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
    is the queue.
 4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due.
-5. `stop` takes nothing new, lets attempts in flight end, gives leases back. What was taken stays for the next start.
+5. What the network never sends, the engine makes itself when it is due: DATA_ADVANCED, ERROR, and the ACKNOWLEDGE of
+   what became of a downlink (`alarms`).
+6. `stop` takes nothing new, lets attempts in flight end, gives leases back. What was taken stays for the next start.
 """
 
 import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from reconciler.codec.canonical import revision_digest
 from reconciler.errors import RevisionConflict, StoreError
-from reconciler.model.delivery import Delivery, DeliveryId, HttpRequest, Lease, RetryAt, Settlement, State
+from reconciler.model.delivery import Delivery, DeliveryId, Lease, RetryAt, Sendable, Settlement, State
+from reconciler.model.downlink import Downlink, DownlinkState, Failed
 from reconciler.model.message import Message
+from reconciler.model.resource import DeviceType
 from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
 from reconciler.model.value import value
+from reconciler.runtime.alarms import AlarmClock, Made
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.events import Events
+from reconciler.runtime.handover import Handover
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
 from reconciler.runtime.routing import Explanation, Router
 from reconciler.runtime.worker import Capacity, Worker
-from reconciler.store.protocol import FIRST_TOKEN, Arrival, DeliveryFilter, MessageRecord, Store
+from reconciler.store.protocol import FIRST_TOKEN, Arrival, DeliveryFilter, Kept, MessageRecord, Store
 
 __all__ = ["Engine", "Explained", "Taken"]
 
@@ -36,15 +42,22 @@ __all__ = ["Engine", "Explained", "Taken"]
 _LONGEST_NAP = timedelta(seconds=30)
 _CLAIM_LIMIT = 1_024
 _ROUTERS_KEPT = 8
+# The store may find that a request fails, for the device has another one open or the answer is for others.
+_REFUSALS_TOLD_WITHIN = timedelta(seconds=1)
 
 
 @value
 class Taken:
-    """What became of a message: `repeated` when it was known before, `routed` when its device type was known."""
+    """What became of a message; `routed` says whether its device type was known."""
 
     message: Message
-    repeated: bool
+    kept: Kept
     routed: bool
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it was kept before."""
+        return self.kept is Kept.REPEATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,7 @@ class Engine:
         self,
         *,
         store: Store,
-        channel: Channel[HttpRequest],
+        channel: Channel[Sendable],
         now: Callable[[], datetime],
         dice: Callable[[], float],
         name: str = "engine",
@@ -83,7 +96,11 @@ class Engine:
         self._publishing = asyncio.Lock()
         self._wake = asyncio.Event()
         self._due_at: datetime | None = None
-        self._claimer: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._alarms = AlarmClock(
+            store=store, keep=self._keep_made, device_type=self._device_type, now=now, events=self.events
+        )
+        self._handover = Handover(store=store, now=self._followed_now)
         self._running = False
         self.worker = Worker(
             outbox=store,
@@ -95,6 +112,7 @@ class Engine:
             told=self._settled,
             room_freed=self._look_now,
             store_failed=self.events.store_failed,
+            follow_clock=self._followed_now,
         )
 
     @property
@@ -115,41 +133,75 @@ class Engine:
         """Load the current revision and take up what an earlier run left behind."""
         self._adopt(await self.store.current())
         self._due_at = await self.store.next_claim_at()
+        await self._alarms.start()
         self._running = True
-        self._claimer = asyncio.create_task(self._claim_what_falls_due())
+        self._tasks = (
+            asyncio.create_task(self._claim_what_falls_due()),
+            asyncio.create_task(self._alarms.run()),
+        )
 
     async def stop(self) -> None:
         """Take nothing new, finish attempts in flight, give everything else back; safe to call twice."""
         self._running = False
-        claimer, self._claimer = self._claimer, None
-        if claimer is not None:
-            claimer.cancel()
+        self._handover.end()
+        tasks, self._tasks = self._tasks, ()
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
-                await claimer
+                await task
+        if tasks:
             await self.worker.drain()
         self.events.close()
 
-    async def take(self, messages: Sequence[Message]) -> Sequence[Taken]:
+    async def take(self, messages: Sequence[Message], *, gather: bool = True) -> Sequence[Taken]:
         """Make messages and their deliveries durable; an answer for each, in order.
+
+        Without `gather` their receptions are not gathered for DATA_ADVANCED: who sends them does that.
 
         Raises:
             StoreError: nothing of this call was kept; `StoreFull` when the disk holds no more.
         """
-        router, now = self._router, self._now()
+        return await self._keep(messages, (), gather=gather)
+
+    async def _keep_made(self, made: Sequence[Made]) -> None:
+        await self._keep([each.message for each in made], made)
+
+    async def _keep(self, messages: Sequence[Message], made: Sequence[Made], *, gather: bool = True) -> Sequence[Taken]:
+        """Route and keep messages; `made` says what those that the engine made are made of, or is empty."""
+        now = await self._followed_now()
+        router = self._router
         arrivals: list[Arrival] = []
         routed: list[bool] = []
         for message in messages:
-            route = router.route(message, now=now)
+            route = router.route(message, now=now, gather=gather)
             held, queued = self._admit(route.deliveries)
-            arrivals.append(Arrival(message, router.revision, held, queued))
+            arrivals.append(
+                Arrival(
+                    message,
+                    router.revision,
+                    held,
+                    queued,
+                    route.again,
+                    route.alarms,
+                    route.downlink,
+                    route.reported,
+                )
+            )
             routed.append(route.device_type_known)
+        if made:
+            arrivals = [
+                # What the engine reports is the result of a request that has ended: it must not end another one.
+                replace(arrival, ends=each.ends, unless_heard_after=each.unless_heard_after, reported=None)
+                for arrival, each in zip(arrivals, made, strict=True)
+            ]
         try:
-            fresh = await self.store.accept(arrivals, worker=self._name, lease=self._capacity.lease, now=now)
+            kept = await self.store.accept(arrivals, worker=self._name, lease=self._capacity.lease, now=now)
         except BaseException:
             # The deliveries never came to be, or (when cancelled) wait for their lease to expire: no room is theirs.
             self._unreserve(arrivals)
             raise
-        return self._taken(arrivals, fresh, routed, now=now)
+        return self._taken(arrivals, kept, routed, now=now)
 
     async def publish(
         self, amendments: Sequence[Amendment], *, owner: str, expect: int, publication: Publication
@@ -170,8 +222,10 @@ class Engine:
                 return revision
             router = Router.compile(revision, known=self._router)
             await self.store.publish(revision)
+            before = self._router
             self._adopt(revision, router)
             self.events.published(revision)
+            await self._hasten_silences(before)
             return revision
 
     async def explain(self, message_id: str) -> Explained | None:
@@ -180,7 +234,30 @@ class Engine:
         if record is None:
             return None
         router = await self._router_of(record.revision)
-        return Explained(record, router.explain(record.message))
+        again = record.receptions[0].id != record.message.id
+        return Explained(record, router.explain(record.message, again=again))
+
+    async def serve_downlinks(
+        self, *, limit: int, wait: timedelta, leave: asyncio.Event | None = None
+    ) -> Sequence[Downlink]:
+        """Downlinks that are ready for the network side, each served once, ever; waits until there is one.
+
+        `leave` ends the waiting: from then on none is given away.
+
+        Raises:
+            StoreError: none could be served; they stay ready.
+        """
+        return await self._handover.serve(limit=limit, wait=wait, leave=leave)
+
+    async def answer_to(self, message_id: str, *, wait: timedelta) -> Downlink | None:
+        """The downlink request that a message is, as soon as it is answered; served here if it is ready.
+
+        None when the message asked for nothing; in state ASKED when no answer came within `wait`.
+
+        Raises:
+            StoreError: the store could not say.
+        """
+        return await self._handover.answer_to(message_id, wait=wait)
 
     async def replay(self, ids: Sequence[DeliveryId]) -> int:
         """Send finished deliveries again, the same bytes, at once; how many there were to send."""
@@ -196,25 +273,46 @@ class Engine:
         return await self.replay([r.delivery.id for r in records if r.delivery.state is not State.PENDING])
 
     def _taken(
-        self, arrivals: Sequence[Arrival], fresh: Sequence[bool], routed: Sequence[bool], *, now: datetime
+        self, arrivals: Sequence[Arrival], answers: Sequence[Kept], routed: Sequence[bool], *, now: datetime
     ) -> Sequence[Taken]:
         """Hand what became durable to the worker, count it, and say what became of each message."""
         expires_at = now + self._capacity.lease
         taken = []
-        repeated = unrouted = 0
-        for arrival, new, known in zip(arrivals, fresh, routed, strict=True):
-            taken.append(Taken(arrival.message, not new, known))
-            if not new:
-                repeated += 1
-                self._unreserve((arrival,))
+        accepted = repeated = receptions = unrouted = 0
+        for arrival, kept, known in zip(arrivals, answers, routed, strict=True):
+            taken.append(Taken(arrival.message, kept, known))
+            if kept is Kept.FRESH:
+                accepted += 1
+                unrouted += not known
+                for delivery in arrival.held:
+                    self.worker.offer(Lease(delivery, FIRST_TOKEN, expires_at))
+                if arrival.queued:
+                    self._due_by(now)
+                if arrival.alarms or arrival.downlink is not None or arrival.reported is not None:
+                    self._set_in_motion(arrival, now=now)
                 continue
-            unrouted += not known
-            for delivery in arrival.held:
-                self.worker.offer(Lease(delivery, FIRST_TOKEN, expires_at))
-            if arrival.queued:
-                self._due_by(now)
-        self.events.taken(accepted=len(taken) - repeated, repeated=repeated, unrouted=unrouted)
+            self._unreserve((arrival,))
+            if kept is Kept.RECEPTION:
+                accepted += 1
+                receptions += 1
+                if arrival.again:
+                    self._due_by(now)
+            else:
+                repeated += kept is Kept.REPEATED
+        self.events.taken(accepted=accepted, repeated=repeated, unrouted=unrouted, receptions=receptions)
         return taken
+
+    def _set_in_motion(self, arrival: Arrival, *, now: datetime) -> None:
+        for alarm in arrival.alarms:
+            self._alarms.due_by(alarm.due_at)
+        if arrival.reported is not None:
+            self.events.downlink(arrival.reported)
+        downlink = arrival.downlink
+        if downlink is not None:
+            ended = downlink.state is DownlinkState.ENDED
+            self._alarms.due_by(now if ended else now + _REFUSALS_TOLD_WITHIN)
+            if downlink.state is DownlinkState.READY:
+                self._handover.answered(arrival.message.id)
 
     def _unreserve(self, arrivals: Iterable[Arrival]) -> None:
         for arrival in arrivals:
@@ -253,7 +351,49 @@ class Engine:
     def _settled(self, settlement: Settlement) -> None:
         if isinstance(settlement.step, RetryAt):
             self._due_by(settlement.step.when)
+        if settlement.replies is not None:
+            self._answered(settlement)
         self.events.settled(settlement)
+
+    def _answered(self, settlement: Settlement) -> None:
+        """Tell who waits for downlinks, and look after results that have to be reported."""
+        delivery, replies = settlement.lease.delivery, settlement.replies
+        assert replies is not None
+        self._handover.answered(delivery.id.message if delivery.batch is None else None)
+        said = replies.by_device.values() if replies.by_device else (replies.otherwise,)
+        failed = any(isinstance(each, Failed) for each in said)
+        # An answer may also leave out the device that asked: only the store knows who that is.
+        self._alarms.due_by(self._now() if failed else self._now() + _REFUSALS_TOLD_WITHIN)
+
+    async def _hasten_silences(self, before: Router) -> None:
+        """Let a keep-alive that became shorter hold for devices that are silent already."""
+        for kind, key in self._revision.changes:
+            if kind != "update" or key.callback:
+                continue
+            new, old = self._router.device_type(key.device_type), before.device_type(key.device_type)
+            if new is None or new.keep_alive is None or old is None or old.keep_alive is None:
+                continue
+            if new.keep_alive < old.keep_alive:
+                now = self._now()
+                try:
+                    await self.store.hasten_silences(key.device_type, by=now)
+                except StoreError as error:
+                    # The revision is published. Silences of now are reported as late as they would have been before.
+                    self.events.store_failed(error)
+                self._alarms.due_by(now)
+
+    async def _followed_now(self) -> datetime:
+        """The time, after what waits in the store was moved along if the clock was set.
+
+        Raises:
+            StoreError: it could not be moved.
+        """
+        if (step := self._alarms.step) is not None:
+            await self._alarms.follow(step)
+        return self._now()
+
+    def _device_type(self, name: str) -> DeviceType | None:
+        return self._router.device_type(name)
 
     def _due_by(self, when: datetime) -> None:
         if self._due_at is None or when < self._due_at:

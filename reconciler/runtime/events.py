@@ -12,9 +12,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from reconciler.errors import StoreError
+from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
+from reconciler.model.downlink import InfoCode
 from reconciler.model.revision import Revision
 
 __all__ = ["BUCKETS", "Counters", "Events", "Lost"]
@@ -24,6 +27,7 @@ log = logging.getLogger("reconciler.engine")
 # Upper bounds in seconds; the last finite one is the deadline of an attempt.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SUBSCRIBER_BACKLOG = 1_000
+_RESULTS = tuple(code for code in InfoCode if code is not InfoCode.PENDING)
 
 
 @dataclass(slots=True)
@@ -31,10 +35,13 @@ class Counters:
     """What happened since the engine started."""
 
     accepted: int = 0
+    receptions: int = 0
     repeated: int = 0
     unrouted: int = 0
     refused: int = 0
     attempts: dict[str, int] = field(default_factory=lambda: {"accepted": 0, "refused": 0, "unreachable": 0})
+    alarms: dict[AlarmKind, int] = field(default_factory=lambda: dict.fromkeys(AlarmKind, 0))
+    downlinks: dict[InfoCode, int] = field(default_factory=lambda: dict.fromkeys(_RESULTS, 0))
     delivered: int = 0
     undelivered: int = 0
     store_failures: int = 0
@@ -64,10 +71,14 @@ class Events:
         self._subscribers: set[_Subscriber] = set()
         self._closed = False
 
-    def taken(self, *, accepted: int, repeated: int, unrouted: int) -> None:
-        """Messages became durable, `unrouted` of them without a device type that is known; others were recognised."""
+    def taken(self, *, accepted: int, repeated: int, unrouted: int, receptions: int = 0) -> None:
+        """Messages became durable, `unrouted` of them without a device type that is known; others were recognised.
+
+        `receptions` of the accepted ones tell of a message that another station reported before.
+        """
         counters = self.counters
         counters.accepted += accepted
+        counters.receptions += receptions
         counters.repeated += repeated
         counters.unrouted += unrouted
 
@@ -111,6 +122,18 @@ class Events:
                 subscriber.lost += 1
             subscriber.waiting.append(settlement)
             subscriber.wake.set()
+
+    def alarm(self, kind: AlarmKind) -> None:
+        """The engine made an event of its own: it is durable."""
+        self.counters.alarms[kind] += 1
+
+    def downlink(self, result: InfoCode) -> None:
+        """The result of a downlink request is known, and durable."""
+        self.counters.downlinks[result] += 1
+
+    def clock_stepped(self, by: timedelta) -> None:
+        """The wall clock was set; what waits was moved along."""
+        log.warning("clock.stepped", extra={"seconds": round(by.total_seconds(), 3)})
 
     def published(self, revision: Revision) -> None:
         """A revision became current."""

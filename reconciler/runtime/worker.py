@@ -8,18 +8,24 @@
 4. Settlements go to the store in groups, while further attempts run. A settlement that the store could not take is
    kept and offered again: the attempt was made, forgetting it would repeat it.
 5. A lease that could expire before an attempt ends is not used; it is given back and claimed anew.
+6. A line of a batch waits for the end of its window (`windows`), then joins its batch durably, and only then the one
+   that carries the batch is attempted, like any delivery. Before that a crash leaves the line pending, to be gathered
+   again; after it the batch is repeated as it was. So no message is in two batches that succeed, and none in no batch.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from reconciler.errors import StoreError
-from reconciler.model.delivery import Attempt, HttpRequest, Lease, Settlement
+from reconciler.model.delivery import Attempt, Batch, BatchLine, Lease, Sendable, Settlement
+from reconciler.runtime.batching import batches
 from reconciler.runtime.channels.protocol import Channel
+from reconciler.runtime.downlink import read_replies
 from reconciler.runtime.retry import RetryPolicy, next_step
+from reconciler.runtime.windows import Windows
 from reconciler.store.protocol import Outbox
 
 __all__ = ["Capacity", "Worker"]
@@ -80,13 +86,14 @@ class Worker:
 
     `told` is called with every settlement once it is durable; `room_freed` when an endpoint that had turned deliveries
     away has room again, `store_failed` each time a settlement could not be recorded. None may block or raise.
+    `follow_clock` moves what waits in the store along when the clock was set; it may raise StoreError.
     """
 
     def __init__(
         self,
         *,
         outbox: Outbox,
-        channel: Channel[HttpRequest],
+        channel: Channel[Sendable],
         policy: RetryPolicy,
         capacity: Capacity,
         now: Callable[[], datetime],
@@ -94,6 +101,7 @@ class Worker:
         told: Callable[[Settlement], None],
         room_freed: Callable[[], None],
         store_failed: Callable[[StoreError], None],
+        follow_clock: Callable[[], Awaitable[object]],
     ) -> None:
         self._outbox = outbox
         self._channel = channel
@@ -104,11 +112,14 @@ class Worker:
         self._told = told
         self._room_freed = room_freed
         self._store_failed = store_failed
+        self._follow_clock = follow_clock
         self._lanes: dict[str, _Lane] = {}
         self._held = 0
         self._runners: set[asyncio.Task[None]] = set()
         self._unsettled: list[Settlement] = []
         self._settling: asyncio.Task[None] | None = None
+        self._windows = Windows(closed=self._window_closed)
+        self._joining: set[asyncio.Task[None]] = set()
         self._draining = False
 
     @property
@@ -155,8 +166,14 @@ class Worker:
         return known, each
 
     def offer(self, lease: Lease) -> None:
-        """Queue a leased delivery whose room was reserved; starts it when a slot is free."""
+        """Queue a leased delivery whose room was reserved; starts it when a slot is free.
+
+        A line of a batch waits for the end of its window instead.
+        """
         delivery = lease.delivery
+        if isinstance(delivery.request, BatchLine):
+            self._windows.add(lease)
+            return
         lane = self._lanes[delivery.endpoint]
         queue = lane.first if delivery.tries == 0 else lane.retries
         queue.waiting.append(lease)
@@ -172,7 +189,11 @@ class Worker:
         Takes at most a little longer than one attempt may.
         """
         self._draining = True
-        waiting = [
+        waiting = self._windows.empty()
+        while self._joining:
+            await asyncio.wait(self._joining)
+        waiting += self._windows.empty()  # those whose batch could not be kept
+        waiting += [
             lease for lane in self._lanes.values() for q in (lane.first, lane.retries) for lease in _emptied(q.waiting)
         ]
         while self._runners:
@@ -190,9 +211,7 @@ class Worker:
 
     def _finished(self, runner: asyncio.Task[None]) -> None:
         self._runners.discard(runner)
-        if not runner.cancelled() and (bug := runner.exception()) is not None:
-            # A runner has no way to fail but a bug of ours: say so now, not when the task is collected.
-            runner.get_loop().call_exception_handler({"message": "an attempt broke down", "exception": bug})
+        _complain(runner, "an attempt broke down")
 
     async def _run(self, queue: _Queue) -> None:
         """Occupy one slot until nothing waits."""
@@ -204,25 +223,60 @@ class Worker:
                 if lease.expires_at - now <= self._policy.deadline:
                     stale.append(lease)
                 else:
-                    await self._attempt(lease, started_at=now)
+                    await self._attempt(lease)
         finally:
             queue.running -= 1
             if stale:
                 await self._release(stale)
                 self._room_freed()
 
-    async def _attempt(self, lease: Lease, *, started_at: datetime) -> None:
+    async def _attempt(self, lease: Lease) -> None:
         delivery = lease.delivery
         clock = asyncio.get_running_loop().time
         start = clock()
-        outcome = await self._channel.send(delivery.request, timeout=self._policy.deadline)
+        request = delivery.request
+        assert not isinstance(request, BatchLine), "a line is carried by its batch"
+        outcome = await self._channel.send(request, timeout=self._policy.deadline)
         duration = timedelta(seconds=clock() - start)
+        ended_at = self._now()  # read anew: the clock may have been set meanwhile
         tries = delivery.tries + 1
-        step = next_step(self._policy, tries=tries, outcome=outcome, now=started_at + duration, jitter=self._dice())
-        attempt = Attempt(delivery.attempts + 1, started_at, duration, outcome)
-        self._unsettled.append(Settlement(lease, attempt, step))
+        step = next_step(self._policy, tries=tries, outcome=outcome, now=ended_at, jitter=self._dice())
+        attempt = Attempt(delivery.attempts + 1, ended_at - duration, duration, outcome)
+        replies = read_replies(outcome) if delivery.asks else None
+        self._unsettled.append(Settlement(lease, attempt, step, replies))
         if self._settling is None:
             self._settling = asyncio.create_task(self._settle())
+
+    def _window_closed(self, lines: Sequence[Lease]) -> None:
+        joining = asyncio.create_task(self._join(batches(lines)))
+        self._joining.add(joining)
+        joining.add_done_callback(self._joined)
+
+    def _joined(self, joining: asyncio.Task[None]) -> None:
+        self._joining.discard(joining)
+        _complain(joining, "a batch broke down")
+
+    async def _join(self, joining: Sequence[Batch]) -> None:
+        """Make batches durable, and queue what carries them."""
+        try:
+            joined = await self._outbox.join(joining)
+        except StoreError as error:
+            self._store_failed(error)
+            # Rule 6: they are still lines, and wait for the next window, or for the next start.
+            for batch in joining:
+                for line in batch.lines:
+                    self._windows.add(line)
+            return
+        for batch, held in zip(joining, joined, strict=True):
+            if not held:  # one of its leases was lost: the others are claimed and gathered anew
+                await self._release(batch.lines)
+                continue
+            carrier, *others = batch.lines
+            for line in others:
+                self.unreserve(line.delivery.endpoint)
+            delivery = carrier.delivery
+            delivery = replace(delivery, request=batch.request, asks=batch.asks, batch=delivery.id)
+            self.offer(replace(carrier, delivery=delivery))
 
     async def _settle(self) -> None:
         try:
@@ -237,8 +291,11 @@ class Worker:
             self._settling = None
 
     async def _settle_group(self, group: Sequence[Settlement]) -> Sequence[bool]:
+        asked = any(settlement.replies is not None for settlement in group)
         while True:
             try:
+                if asked:  # whether an answer is late is told by the clock
+                    await self._follow_clock()
                 return await self._outbox.settle(group)
             except StoreError as error:
                 self._store_failed(error)
@@ -256,6 +313,12 @@ class Worker:
             self._store_failed(error)  # they stay leased until they expire, and are claimed then
         for lease in leases:
             self.unreserve(lease.delivery.endpoint)
+
+
+def _complain(task: asyncio.Task[None], words: str) -> None:
+    """Say at once, not when the task is collected, that it failed: it has no way to fail but a bug of ours."""
+    if not task.cancelled() and (bug := task.exception()) is not None:
+        task.get_loop().call_exception_handler({"message": words, "exception": bug})
 
 
 def _emptied(waiting: deque[Lease]) -> list[Lease]:

@@ -5,8 +5,14 @@ It keeps every rule of `store.protocol` but durability, and says how the open ch
 1. Deliveries have a place: the order of acceptance, within a message by ordinal. Of those that are due at the same
    moment the earlier place goes first.
 2. `claim` hands out rounds: the first of every endpoint, then the second of every endpoint, each round by due time.
-3. The token is the right to settle: claiming, settling and releasing raise it. The expiry only keeps others from
-   claiming: the first `claim` after it clears it, and until somebody gets the delivery a late settlement is recorded.
+3. The token is the right to settle: claiming, settling, releasing and joining another's batch raise it. The expiry only
+   keeps others from claiming: the first `claim` after it clears it, and until somebody gets the delivery a late
+   settlement is recorded.
+4. A delivery joins one batch in its life: a lease of one that is in a batch counts as lost for `join`, and so does one
+   that a batch names twice.
+5. What was heard after a message that nobody kept, was heard later.
+
+Alarms and downlink requests are in `memory_downlinks`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +21,11 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from reconciler.errors import RevisionConflict
+from reconciler.model.alarm import Alarm, AlarmKind
 from reconciler.model.delivery import (
     LIFECYCLE,
     Attempt,
+    Batch,
     Delivery,
     DeliveryId,
     Done,
@@ -27,18 +35,31 @@ from reconciler.model.delivery import (
     Settlement,
     State,
 )
-from reconciler.model.message import Message
+from reconciler.model.downlink import Downlink
+from reconciler.model.message import HEARD, Message
 from reconciler.model.revision import EMPTY, HistoryEntry, Revision
+from reconciler.store.memory_downlinks import Promises
 from reconciler.store.protocol import (
     FIRST_TOKEN,
     Arrival,
     DeliveryFilter,
     DeliveryRecord,
     EndpointBacklog,
+    Heard,
+    Kept,
     MessageRecord,
 )
 
 __all__ = ["MemoryStore"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A message and its place in the order in which messages were kept."""
+
+    message: Message
+    revision: int
+    place: int
 
 
 @dataclass(slots=True)
@@ -73,8 +94,11 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._revisions: list[Revision] = [EMPTY]
-        self._messages: dict[str, tuple[Message, int]] = {}
+        self._messages: dict[str, _Message] = {}
+        self._events: dict[str, list[Message]] = {}
         self._deliveries: dict[DeliveryId, _Kept] = {}
+        self._promises = Promises()
+        self._steps: list[tuple[int, timedelta]] = []  # how many messages had been kept, and by how much
 
     # Revisions
 
@@ -98,20 +122,48 @@ class MemoryStore:
 
     async def accept(
         self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
-    ) -> Sequence[bool]:
-        fresh = []
-        for arrival in arrivals:
-            fresh.append(arrival.message.id not in self._messages)
-            if not fresh[-1]:
-                continue
-            self._messages[arrival.message.id] = arrival.message, arrival.revision
-            given: list[tuple[Delivery, int, datetime | None]] = [
-                *((delivery, FIRST_TOKEN, now + lease) for delivery in arrival.held),
+    ) -> Sequence[Kept]:
+        return [self._accept(arrival, leased_until=now + lease) for arrival in arrivals]
+
+    def _accept(self, arrival: Arrival, *, leased_until: datetime) -> Kept:
+        message = arrival.message
+        if arrival.unless_heard_after is not None and self._heard_after(arrival.unless_heard_after, message.device):
+            return Kept.OVERTAKEN
+        if arrival.ends is not None:
+            self._promises.end_alarms([arrival.ends])
+        if message.id in self._messages:
+            return Kept.REPEATED
+        receptions = self._events.setdefault(message.event, [])
+        fresh = not receptions
+        receptions.append(message)
+        self._messages[message.id] = _Message(message, arrival.revision, len(self._messages))
+        if not fresh:
+            self._keep((delivery, FIRST_TOKEN - 1, None) for delivery in arrival.again)
+            return Kept.RECEPTION
+        self._keep(
+            (
+                *((delivery, FIRST_TOKEN, leased_until) for delivery in arrival.held),
                 *((delivery, FIRST_TOKEN - 1, None) for delivery in arrival.queued),
-            ]
-            for delivery, token, leased_until in sorted(given, key=lambda each: each[0].id):
-                self._deliveries[delivery.id] = _Kept(delivery, len(self._deliveries), token, leased_until)
-        return fresh
+            )
+        )
+        self._promises.set_alarms(arrival.alarms)
+        if arrival.reported is not None:
+            self._promises.report(message.device, arrival.reported)
+        if arrival.downlink is not None:
+            self._promises.ask(arrival.downlink)
+        return Kept.FRESH
+
+    def _keep(self, given: Iterable[tuple[Delivery, int, datetime | None]]) -> None:
+        for delivery, token, leased_until in sorted(given, key=lambda each: each[0].id):
+            self._deliveries[delivery.id] = _Kept(delivery, len(self._deliveries), token, leased_until)
+
+    def _heard_after(self, message_id: str, device: str) -> bool:
+        known, last = self._messages.get(message_id), self._last_heard(device)
+        return last is not None and (known is None or known.place < last.place)
+
+    def _last_heard(self, device: str) -> _Message | None:
+        heard = (k for k in self._messages.values() if k.message.device == device and k.message.type in HEARD)
+        return max(heard, key=lambda kept: kept.place, default=None)
 
     # Outbox
 
@@ -152,6 +204,7 @@ class MemoryStore:
                 due_at = kept.delivery.due_at
             case _:
                 assert_never(step)
+        lines = self._lines_of(kept)
         kept.delivery = replace(
             kept.delivery,
             state=LIFECYCLE[kept.delivery.state, step.kind],
@@ -161,6 +214,39 @@ class MemoryStore:
         )
         kept.attempts += (settlement.attempt,)
         kept.end_lease()
+        if not isinstance(step, RetryAt):
+            for line in lines[1:]:
+                line.delivery = replace(line.delivery, state=LIFECYCLE[line.delivery.state, step.kind])
+        if settlement.replies is not None:
+            ended_at = settlement.attempt.started_at + settlement.attempt.duration
+            messages = [line.delivery.id.message for line in lines]
+            self._promises.answer(messages, settlement.replies, at=ended_at)
+        return True
+
+    def _lines_of(self, kept: _Kept) -> Sequence[_Kept]:
+        """Those of the batch that a delivery is in, the one that carries it first; itself when it is in none."""
+        carrier = kept.delivery.batch
+        if carrier is None:
+            return [kept]
+        others = [k for k in self._deliveries.values() if k.delivery.batch == carrier != k.delivery.id]
+        return [self._deliveries[carrier], *others]
+
+    async def join(self, batches: Sequence[Batch]) -> Sequence[bool]:
+        return [self._join(batch) for batch in batches]
+
+    def _join(self, batch: Batch) -> bool:
+        lines = []
+        for lease in batch.lines:
+            kept = self._deliveries.get(lease.delivery.id)
+            if kept is None or not kept.is_held_under(lease.token) or kept.delivery.batch is not None or kept in lines:
+                return False
+            lines.append(kept)
+        carrier, *others = lines
+        carrier.delivery = replace(carrier.delivery, request=batch.request, asks=batch.asks, batch=carrier.delivery.id)
+        for line in others:
+            joined = LIFECYCLE[line.delivery.state, "join"]
+            line.delivery = replace(line.delivery, state=joined, batch=carrier.delivery.id)
+            line.end_lease()
         return True
 
     async def release(self, leases: Sequence[Lease]) -> None:
@@ -176,23 +262,73 @@ class MemoryStore:
         changed = 0
         for delivery_id in ids:
             kept = self._deliveries.get(delivery_id)
-            if kept is not None and kept.delivery.state is not State.PENDING:
-                pending = LIFECYCLE[kept.delivery.state, "replay"]
-                kept.delivery = replace(kept.delivery, state=pending, due_at=now, tries=0)
+            if kept is None or kept.delivery.state in (State.PENDING, State.JOINED):
+                continue
+            for number, line in enumerate(self._lines_of(kept)):
+                again = LIFECYCLE[line.delivery.state, "rejoin" if number else "replay"]
+                line.delivery = replace(line.delivery, state=again, due_at=now, tries=0)
                 changed += 1
         return changed
+
+    # Alarms
+
+    async def alarms_due(self, *, now: datetime, limit: int) -> Sequence[Alarm]:
+        return self._promises.alarms_due(now=now, limit=limit)
+
+    async def next_alarm_at(self) -> datetime | None:
+        return self._promises.next_at()
+
+    async def move_alarms(self, alarms: Sequence[Alarm]) -> None:
+        self._promises.move_alarms(alarms)
+
+    async def end_alarms(self, alarms: Sequence[Alarm]) -> None:
+        self._promises.end_alarms(alarms)
+
+    async def hasten_silences(self, device_type: str, *, by: datetime) -> None:
+        self._promises.hasten(AlarmKind.SILENCE, device_type, by=by)
+
+    async def last_heard(self, device: str) -> Heard | None:
+        last = self._last_heard(device)
+        if last is None:
+            return None
+        since = (by for kept_before, by in self._steps if last.place < kept_before)
+        return Heard(last.message, last.message.received_at + sum(since, timedelta(0)))
+
+    async def clock_stepped(self, by: timedelta) -> None:
+        self._steps.append((len(self._messages), by))
+        self._promises.step(by)
+
+    # Downlinks
+
+    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
+        return self._promises.serve(limit=limit, now=now, message=message)
+
+    async def expire_downlinks(self, *, now: datetime) -> int:
+        return self._promises.expire(now=now)
+
+    async def downlink(self, message_id: str) -> Downlink | None:
+        return self._promises.request(message_id)
+
+    async def receptions(self, event: str) -> Sequence[Message]:
+        return list(self._events.get(event, ()))
 
     # Journal
 
     async def message(self, message_id: str) -> MessageRecord | None:
         if message_id not in self._messages:
             return None
-        message, revision = self._messages[message_id]
-        records = [_record(kept) for kept in self._deliveries.values() if kept.delivery.id.message == message_id]
-        return MessageRecord(message, revision, tuple(sorted(records, key=_by_id)))
+        kept = self._messages[message_id]
+        records = [_record(k) for k in self._deliveries.values() if k.delivery.id.message == message_id]
+        return MessageRecord(
+            kept.message,
+            kept.revision,
+            tuple(sorted(records, key=_by_id)),
+            tuple(self._events[kept.message.event]),
+            self._promises.request(message_id),
+        )
 
     async def messages_of(self, device: str, *, limit: int) -> Sequence[Message]:
-        of_device = [message for message, _ in self._messages.values() if message.device == device]
+        of_device = [kept.message for kept in self._messages.values() if kept.message.device == device]
         return sorted(of_device, key=lambda message: message.id, reverse=True)[:limit]
 
     async def delivery(self, delivery_id: DeliveryId) -> DeliveryRecord | None:
@@ -228,7 +364,7 @@ class MemoryStore:
         return (kept for kept in self._deliveries.values() if kept.delivery.state is State.PENDING)
 
     def _matches(self, delivery: Delivery, where: DeliveryFilter) -> bool:
-        message, _ = self._messages[delivery.id.message]
+        message = self._messages[delivery.id.message].message
         return (
             where.state in (None, delivery.state)
             and where.callback in (None, delivery.callback)

@@ -1,4 +1,4 @@
-"""What a store promises, in four roles; each consumer asks for the roles it needs.
+"""What a store promises, in six roles; each consumer asks for the roles it needs.
 
 1. When an awaited call returns, what it did is durable. When it raises, nothing of it happened.
 2. Verbs of the hot path take and return sequences, and are merged into one transaction per group.
@@ -7,16 +7,21 @@
    those in `queued` wait for `claim`.
 4. A lease that expired may be claimed again under a higher token; settling under an old token changes nothing and
    answers False. A settlement is either whole (attempt and step) or absent.
-5. Every implementation passes `tests/conformance/test_store.py` untouched. Read `store.memory` first: it is the
+5. A message may be kept together with what it sets in motion beside deliveries: alarms, and the downlink request that
+   it is. What the engine makes of an alarm is kept in the transaction that ends the alarm.
+6. Every implementation passes `tests/conformance/test_store.py` untouched. Read `store.memory` first: it is the
    reference.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Protocol
 
-from reconciler.model.delivery import Attempt, Delivery, DeliveryId, Lease, Settlement, State
+from reconciler.model.alarm import Alarm
+from reconciler.model.delivery import Attempt, Batch, Delivery, DeliveryId, Lease, Settlement, State
+from reconciler.model.downlink import Downlink, InfoCode
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
 from reconciler.model.revision import HistoryEntry, Revision
@@ -24,12 +29,16 @@ from reconciler.model.value import value
 
 __all__ = [
     "FIRST_TOKEN",
+    "Alarms",
     "Arrival",
     "DeliveryFilter",
     "DeliveryRecord",
+    "Downlinks",
     "EndpointBacklog",
+    "Heard",
     "Inbox",
     "Journal",
+    "Kept",
     "MessageRecord",
     "Outbox",
     "Revisions",
@@ -41,21 +50,68 @@ FIRST_TOKEN = 1
 
 @value
 class Arrival:
-    """A message, the revision it was routed under, and the deliveries that it gave: pending, never attempted."""
+    """A message, the revision it was routed under, and the deliveries that it gave: pending, never attempted.
+
+    Attributes:
+        held: kept if the message is FRESH, leased to the accepting worker.
+        queued: kept if the message is FRESH, waiting for `claim`.
+        again: kept instead of those if the message is a RECEPTION, waiting for `claim`.
+        alarms: set if the message is FRESH; one that stands already (kind and subject) stays as it is.
+        downlink: the request that the message is, kept if it is FRESH. See `Downlinks`.
+        reported: what the network says became of a downlink: ends the device's newest request that is ready or served
+            (asked, when there is none) with this code, if the message is FRESH.
+        ends: the alarm that this message is made of; it is taken away whatever becomes of the message, but for
+            OVERTAKEN.
+        unless_heard_after: id of the device's last message that the maker knew. When a later one of a type in
+            `model.message.HEARD` was kept meanwhile, the answer is OVERTAKEN and nothing changes.
+    """
 
     message: Message
     revision: int
     held: tuple[Delivery, ...] = ()
     queued: tuple[Delivery, ...] = ()
+    again: tuple[Delivery, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    downlink: Downlink | None = None
+    reported: InfoCode | None = None
+    ends: Alarm | None = None
+    unless_heard_after: str | None = None
+
+
+class Kept(Enum):
+    """What became of an arrival.
+
+    FRESH: no message of that event was kept before. RECEPTION: one was, from another station; this one was kept beside
+    it. REPEATED: this very message was kept before. OVERTAKEN: see `Arrival.unless_heard_after`.
+    """
+
+    FRESH = "fresh"
+    RECEPTION = "reception"
+    REPEATED = "repeated"
+    OVERTAKEN = "overtaken"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last message that a device transmitted, and when: corrected for steps of the clock since then."""
+
+    message: Message
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """A message as kept, with the revision it was routed under and its deliveries, by ordinal."""
+    """A message as kept, with the revision it was routed under and its deliveries, by ordinal.
+
+    `receptions` are all messages of the same event in the order in which they were kept, this one among them;
+    `downlink` the request that the message is.
+    """
 
     message: Message
     revision: int
     deliveries: tuple["DeliveryRecord", ...]
+    receptions: tuple[Message, ...]
+    downlink: Downlink | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +170,8 @@ class Inbox(Protocol):
 
     async def accept(
         self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
-    ) -> Sequence[bool]:
-        """Keep them; one answer for each: False when a message of that id was kept before (nothing changes then).
-
-        The same id twice in one call is kept once: the first wins.
-        """
+    ) -> Sequence[Kept]:
+        """Keep them, in order; one answer for each. Within one call, too, the first of an event is the FRESH one."""
         ...
 
 
@@ -140,6 +193,17 @@ class Outbox(Protocol):
         """Record attempts and steps; False for a lease that was lost (its settlement is not recorded).
 
         A lease is lost when the delivery is claimed again, settled or released; by expiry alone it is not.
+
+        What carries a batch is settled for all its lines. With `replies`, the downlink requests in state ASKED of its
+        messages are answered in the same transaction: see `Downlinks`.
+        """
+        ...
+
+    async def join(self, batches: Sequence[Batch]) -> Sequence[bool]:
+        """Make leased lines into batches; False, and nothing changes for it, when one of a batch's leases was lost.
+
+        The first line's delivery gets the batch's request and `asks`, its lease goes on. The others become JOINED,
+        their leases end.
         """
         ...
 
@@ -152,7 +216,76 @@ class Outbox(Protocol):
         ...
 
     async def replay(self, ids: Sequence[DeliveryId], *, now: datetime) -> int:
-        """Make delivered or undelivered ones pending again, due at once, with `tries` from 0; how many changed."""
+        """Make delivered or undelivered ones pending again, due at once, with `tries` from 0; how many changed.
+
+        A line of a batch stands for the batch: the one that carries it becomes pending, the others JOINED.
+        """
+        ...
+
+
+class Alarms(Protocol):
+    """What the engine has promised to do at some time."""
+
+    async def alarms_due(self, *, now: datetime, limit: int) -> Sequence[Alarm]:
+        """Those that are due, the earliest first; they stay until an arrival ends them or they are moved."""
+        ...
+
+    async def next_alarm_at(self) -> datetime | None:
+        """When the next alarm is due or an open downlink request expires, whichever is earlier."""
+        ...
+
+    async def move_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Give those that stand (kind and subject) a new due time."""
+        ...
+
+    async def end_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Take away those that stand."""
+        ...
+
+    async def hasten_silences(self, device_type: str, *, by: datetime) -> None:
+        """Let the SILENCE alarms of this device type be due by then, those that are due later."""
+        ...
+
+    async def last_heard(self, device: str) -> Heard | None:
+        """The last kept message of the device with a type in `model.message.HEARD`."""
+        ...
+
+    async def clock_stepped(self, by: timedelta) -> None:
+        """Tell that the clock was set forward (back, when negative).
+
+        Moves all alarms and expiries of open downlink requests along; from now on `last_heard` adds it to the times of
+        what was kept before.
+        """
+        ...
+
+
+class Downlinks(Protocol):
+    """Requests of devices. A request is kept with its message (`Arrival.downlink`) and answered by a settlement.
+
+    1. A request in a state of `model.downlink.OPEN` of a device that has another open one, not expired at its
+       `asked_at`, is kept as ENDED with TOO_MANY_REQUESTS.
+    2. A settlement with replies answers each of its messages' requests that is ASKED and not expired when the attempt
+       ended: `Send` makes it READY, `NoData` DECLINED, `Failed` ENDED; a device that the replies do not name gets
+       `otherwise`. An expired one ends with NO_ANSWER.
+    3. Whenever a request becomes ENDED by anything but a report of the network, also when it is kept so, an alarm
+       RESULT is set in the same transaction, due at that moment (`asked_at`, end of the attempt, `now`).
+    """
+
+    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
+        """Hand out those that are READY and not expired, the oldest first, as SERVED: each only once, ever.
+
+        With `message`, only that message's.
+        """
+        ...
+
+    async def expire_downlinks(self, *, now: datetime) -> int:
+        """End what expired: ASKED with NO_ANSWER, READY with NETWORK_ERROR; how many."""
+        ...
+
+    async def downlink(self, message_id: str) -> Downlink | None: ...
+
+    async def receptions(self, event: str) -> Sequence[Message]:
+        """All messages of an event, in the order in which they were kept."""
         ...
 
 
@@ -182,7 +315,7 @@ class Journal(Protocol):
         ...
 
 
-class Store(Revisions, Inbox, Outbox, Journal, Protocol):
+class Store(Revisions, Inbox, Outbox, Alarms, Downlinks, Journal, Protocol):
     """All roles, opened and closed together."""
 
     async def close(self) -> None:

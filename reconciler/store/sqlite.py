@@ -17,10 +17,20 @@ from pathlib import Path
 
 import orjson
 
-from reconciler.model.delivery import DeliveryId, Lease, Settlement, State
+from reconciler.model.alarm import Alarm
+from reconciler.model.delivery import Batch, DeliveryId, Lease, Settlement, State
+from reconciler.model.downlink import Downlink
 from reconciler.model.message import Message
 from reconciler.model.revision import EMPTY, HistoryEntry, Revision
-from reconciler.store import sqlite_claims, sqlite_journal, sqlite_revisions, sqlite_writes
+from reconciler.store import (
+    sqlite_alarms,
+    sqlite_arrivals,
+    sqlite_claims,
+    sqlite_downlinks,
+    sqlite_journal,
+    sqlite_revisions,
+    sqlite_writes,
+)
 from reconciler.store.group_commit import GroupCommit
 from reconciler.store.protocol import (
     FIRST_TOKEN,
@@ -28,18 +38,14 @@ from reconciler.store.protocol import (
     DeliveryFilter,
     DeliveryRecord,
     EndpointBacklog,
+    Heard,
+    Kept,
     MessageRecord,
 )
 from reconciler.store.sqlite_file import SqliteFile
-from reconciler.store.sqlite_rows import (
-    Names,
-    arrival_row,
-    delivery_from,
-    lease_row,
-    micros,
-    moment,
-    settlement_row,
-)
+from reconciler.store.sqlite_motion import alarm_row
+from reconciler.store.sqlite_rows import Names, arrival_row, batch_row, delivery_from, lease_row, settlement_row
+from reconciler.store.sqlite_values import micros, micros_of, moment
 
 __all__ = ["SqliteStore", "open_sqlite"]
 
@@ -93,14 +99,14 @@ class SqliteStore:
 
     async def accept(
         self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
-    ) -> Sequence[bool]:
+    ) -> Sequence[Kept]:
         leased_until = micros(now + lease)
         rows = [arrival_row(a, self._names, leased_until=leased_until, held_token=FIRST_TOKEN) for a in arrivals]
         names = self._names.unsaved
-        operation = sqlite_writes.Accept(rows, names)
+        operation = sqlite_arrivals.Accept(rows, names)
         await self._group.run(operation, rows=len(rows))
         self._names.saved(names)
-        return operation.fresh
+        return operation.kept
 
     # Outbox
 
@@ -123,6 +129,11 @@ class SqliteStore:
         await self._group.run(operation, rows=len(settlements))
         return operation.recorded
 
+    async def join(self, batches: Sequence[Batch]) -> Sequence[bool]:
+        operation = sqlite_writes.Join(list(map(batch_row, batches)))
+        await self._group.run(operation, rows=sum(len(batch.lines) for batch in batches))
+        return operation.joined
+
     async def release(self, leases: Sequence[Lease]) -> None:
         rows = [lease_row(lease.delivery.id, lease.token) for lease in leases]
         await self._group.run(sqlite_writes.Release(rows), rows=len(rows))
@@ -135,6 +146,48 @@ class SqliteStore:
         operation = sqlite_writes.Replay([lease_row(delivery_id, 0) for delivery_id in ids], micros(now))
         await self._group.run(operation, rows=len(ids))
         return operation.changed
+
+    # Alarms
+
+    async def alarms_due(self, *, now: datetime, limit: int) -> Sequence[Alarm]:
+        return await self._file.read(partial(sqlite_alarms.alarms_due, now=micros(now), limit=limit))
+
+    async def next_alarm_at(self) -> datetime | None:
+        due_at = await self._file.read(sqlite_alarms.next_alarm_at)
+        return None if due_at is None else moment(due_at)
+
+    async def move_alarms(self, alarms: Sequence[Alarm]) -> None:
+        await self._group.run(sqlite_alarms.MoveAlarms(list(map(alarm_row, alarms))), rows=len(alarms))
+
+    async def end_alarms(self, alarms: Sequence[Alarm]) -> None:
+        await self._group.run(sqlite_alarms.EndAlarms(list(map(alarm_row, alarms))), rows=len(alarms))
+
+    async def hasten_silences(self, device_type: str, *, by: datetime) -> None:
+        await self._file.write(partial(sqlite_alarms.hasten_silences, device_type=device_type, by=micros(by)))
+
+    async def last_heard(self, device: str) -> Heard | None:
+        return await self._file.read(partial(sqlite_alarms.last_heard, device=device))
+
+    async def clock_stepped(self, by: timedelta) -> None:
+        await self._file.write(partial(sqlite_alarms.clock_stepped, by=micros_of(by)))
+
+    # Downlinks
+
+    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
+        operation = sqlite_downlinks.Serve(now, limit, message)
+        await self._group.run(operation, rows=1)
+        return operation.served
+
+    async def expire_downlinks(self, *, now: datetime) -> int:
+        operation = sqlite_downlinks.Expire(now)
+        await self._group.run(operation, rows=1)
+        return operation.ended
+
+    async def downlink(self, message_id: str) -> Downlink | None:
+        return await self._file.read(partial(sqlite_downlinks.downlink, message_id=message_id))
+
+    async def receptions(self, event: str) -> Sequence[Message]:
+        return await self._file.read(partial(sqlite_journal.receptions, event=event))
 
     # Journal
 

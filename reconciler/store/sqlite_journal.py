@@ -18,21 +18,31 @@ from reconciler.model.delivery import DeliveryId, State
 from reconciler.model.message import Message
 from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, EndpointBacklog, MessageRecord
 from reconciler.store.sqlite_claims import WAITING
-from reconciler.store.sqlite_rows import (
-    DELIVERY,
-    MESSAGE,
-    STATES,
+from reconciler.store.sqlite_motion import DOWNLINK, downlink_from
+from reconciler.store.sqlite_rows import DELIVERY, MESSAGE, STATES, attempt_from, delivery_from, message_from
+from reconciler.store.sqlite_statements import json_rows
+from reconciler.store.sqlite_values import (
+    EVENT_BYTES,
     JsonRow,
-    attempt_from,
-    delivery_from,
     device_number,
+    event_bytes,
     id_bytes,
-    message_from,
+    last_of_event,
     moment,
     place_of,
 )
 
-__all__ = ["backlog", "counts", "deliveries", "delivery", "message", "messages_of", "names", "next_claim_at"]
+__all__ = [
+    "backlog",
+    "counts",
+    "deliveries",
+    "delivery",
+    "message",
+    "messages_of",
+    "names",
+    "next_claim_at",
+    "receptions",
+]
 
 _RECORDS: Final = f"""
 SELECT json_group_array(json_array({DELIVERY}, json((
@@ -51,6 +61,21 @@ SELECT deliveries.key AS key
 FROM messages CROSS JOIN deliveries ON deliveries.key BETWEEN messages.key << 16 AND messages.key << 16 | 65535
 WHERE messages.id = :message
 ORDER BY deliveries.key
+"""
+
+_RECEPTIONS: Final = f"""
+SELECT json_group_array({MESSAGE}) FROM (
+    SELECT * FROM messages WHERE id BETWEEN :event AND :last_of_event ORDER BY key
+) AS messages
+"""
+
+_MESSAGE: Final = f"""
+SELECT json_array(
+    {MESSAGE}, messages.revision, json(({_RECORDS % _OF_MESSAGE})),
+    json(({_RECEPTIONS})),
+    json((SELECT {DOWNLINK} FROM downlinks WHERE downlinks.message = messages.key))
+)
+FROM messages WHERE messages.id = :message
 """
 
 # The segments that are complete, then those messages that are in none.
@@ -86,6 +111,14 @@ CROSS JOIN deliveries ON deliveries.key BETWEEN messages.key << 16 AND messages.
 _LISTED_PENDING: Final = """
 SELECT deliveries.key AS key
 FROM deliveries INDEXED BY deliveries_pending
+CROSS JOIN messages ON messages.key = deliveries.key >> 16
+"""
+
+# Lines are joined while what carries them is pending.
+_LISTED_JOINED: Final = """
+SELECT deliveries.key AS key
+FROM deliveries AS carrier INDEXED BY deliveries_pending
+CROSS JOIN deliveries INDEXED BY deliveries_batch ON deliveries.batch = carrier.key AND carrier.state = 0
 CROSS JOIN messages ON messages.key = deliveries.key >> 16
 """
 
@@ -132,19 +165,30 @@ FROM (
 
 
 def message(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:
-    """A message and its deliveries; None when there is none of that id."""
-    given = {"message": id_bytes(message_id)}
-    row = connection.execute(f"SELECT {MESSAGE}, revision FROM messages WHERE id = :message", given).fetchone()
+    """A message and what belongs to it; None when there is none of that id."""
+    given = {"message": id_bytes(message_id), **_range(id_bytes(message_id)[:EVENT_BYTES])}
+    row = connection.execute(_MESSAGE, given).fetchone()
     if row is None:
         return None
-    text, revision = row
-    return MessageRecord(message_from(orjson.loads(text)), revision, tuple(_records(connection, _OF_MESSAGE, given)))
+    text, revision, records, receptions, request = orjson.loads(row[0])
+    return MessageRecord(
+        message_from(text),
+        revision,
+        tuple(map(_record_from, records)),
+        tuple(map(message_from, receptions)),
+        None if request is None else downlink_from(request),
+    )
+
+
+def receptions(connection: sqlite3.Connection, event: str) -> Sequence[Message]:
+    """The messages of an event, in the order of arrival."""
+    return [message_from(row) for row in json_rows(connection, _RECEPTIONS, _range(event_bytes(event)))]
 
 
 def messages_of(connection: sqlite3.Connection, device: str, limit: int) -> Sequence[Message]:
     """The newest messages of a device."""
     given = {"device": device_number(device), "limit": limit}
-    return [message_from(row) for row in _json_rows(connection, _MESSAGES_OF, given)]
+    return [message_from(row) for row in json_rows(connection, _MESSAGES_OF, given)]
 
 
 def delivery(connection: sqlite3.Connection, delivery_id: DeliveryId) -> DeliveryRecord | None:
@@ -190,6 +234,8 @@ def _source(where: DeliveryFilter) -> tuple[str, str]:
         return _LISTED_BY_DEVICE, by_id
     if where.state is State.PENDING:
         return _LISTED_PENDING, by_id
+    if where.state is State.JOINED:
+        return _LISTED_JOINED, by_id
     return _LISTED_ALL, by_id
 
 
@@ -200,7 +246,7 @@ def counts(connection: sqlite3.Connection) -> Mapping[State, int]:
 
 def backlog(connection: sqlite3.Connection) -> Sequence[EndpointBacklog]:
     """What waits for each endpoint, by endpoint."""
-    rows = _json_rows(connection, _BACKLOG, {})
+    rows = json_rows(connection, _BACKLOG, {})
     waiting = [EndpointBacklog(endpoint, pending, moment(oldest)) for endpoint, pending, oldest in rows]
     return sorted(waiting, key=lambda each: each.endpoint)
 
@@ -216,14 +262,15 @@ def names(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT text, id FROM names"))
 
 
+def _range(event: bytes) -> dict[str, bytes]:
+    """Between which ids the messages of an event stand."""
+    return {"event": event, "last_of_event": last_of_event(event)}
+
+
 def _records(connection: sqlite3.Connection, found: str, given: Mapping[str, Any]) -> Sequence[DeliveryRecord]:
-    return [
-        DeliveryRecord(delivery_from(row), tuple(map(attempt_from, attempts)))
-        for row, attempts in _json_rows(connection, _RECORDS % found, given)
-    ]
+    return [_record_from(row) for row in json_rows(connection, _RECORDS % found, given)]
 
 
-def _json_rows(connection: sqlite3.Connection, statement: str, given: Mapping[str, Any]) -> Sequence[JsonRow]:
-    (text,) = connection.execute(statement, given).fetchone()
-    rows: Sequence[JsonRow] = orjson.loads(text)
-    return rows
+def _record_from(row: JsonRow) -> DeliveryRecord:
+    delivery, attempts = row
+    return DeliveryRecord(delivery_from(delivery), tuple(map(attempt_from, attempts)))

@@ -16,7 +16,7 @@ from reconciler.errors import RevisionConflict
 from reconciler.model.definition import Definition
 from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, HistoryEntry, Owned, Publication, Revision
-from reconciler.store.sqlite_rows import JsonRow, micros, moment
+from reconciler.store.sqlite_values import JsonRow, micros, moment
 
 __all__ = ["history", "newest", "publish", "revision"]
 

@@ -1,4 +1,4 @@
-"""Model values ⇄ the columns of the SQLite store (`migrations/0001_initial.sql`).
+"""Model values ⇄ the columns of the SQLite store (`migrations`).
 
 1. What is written comes back equal, to the microsecond.
 2. Rows are read as JSON: a statement that finds many rows makes one text of them. A thread gives the interpreter lock
@@ -10,69 +10,87 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeAlias
+from datetime import datetime
+from typing import Final, NamedTuple
 
 import orjson
 
 from reconciler.codec.delivery import dump_outcome, dump_request, load_outcome, load_request
 from reconciler.codec.message import dump_message, load_message
-from reconciler.model.delivery import LIFECYCLE, Attempt, Delivery, DeliveryId, RetryAt, Settlement, State
-from reconciler.model.message import Message
+from reconciler.model.delivery import LIFECYCLE, Attempt, Batch, Delivery, DeliveryId, RetryAt, Settlement, State
+from reconciler.model.downlink import Replies
+from reconciler.model.message import HEARD, Message, MessageType
 from reconciler.model.resource import Key
 from reconciler.store.protocol import Arrival
+from reconciler.store.sqlite_motion import InMotion, in_motion
+from reconciler.store.sqlite_values import (
+    MOST_DELIVERIES,
+    JsonRow,
+    duration,
+    micros,
+    micros_of,
+    moment,
+    place_of,
+    signed,
+)
 
 __all__ = [
     "DELIVERY",
+    "HEARD_TYPES",
+    "JOINED",
     "MESSAGE",
-    "ORDINAL_BITS",
     "PENDING",
     "STATES",
     "UNDELIVERED",
     "ArrivalRow",
     "AttemptRow",
+    "BatchRow",
     "DeliveryRow",
-    "JsonRow",
     "LeaseRow",
     "Names",
     "SettlementRow",
     "arrival_row",
     "attempt_from",
+    "batch_row",
     "delivery_from",
-    "device_number",
-    "id_bytes",
     "lease_row",
     "message_from",
-    "micros",
-    "moment",
-    "place_of",
     "settlement_row",
 ]
 
-JsonRow: TypeAlias = Sequence[Any]
-"""A row as it comes back: the values of a `json_array`."""
+# A state's or type's place is its number in the database.
+STATES: Final = (State.PENDING, State.DELIVERED, State.UNDELIVERED, State.JOINED)
+_TYPES: Final = (
+    MessageType.DATA,
+    MessageType.STATUS,
+    MessageType.GEOLOC,
+    MessageType.ACKNOWLEDGE,
+    MessageType.REPEATER,
+    MessageType.DATA_ADVANCED,
+    MessageType.ERROR,
+)
 
-ORDINAL_BITS: Final = 16
-STATES: Final = (State.PENDING, State.DELIVERED, State.UNDELIVERED)
-"""A state's place here is its number in the database."""
 PENDING: Final = STATES.index(State.PENDING)
 UNDELIVERED: Final = STATES.index(State.UNDELIVERED)
+JOINED: Final = STATES.index(State.JOINED)
+HEARD_TYPES: Final = frozenset(map(_TYPES.index, HEARD))
 
-_MOST_DELIVERIES: Final = 1 << ORDINAL_BITS
-_NO_MESSAGE: Final = bytes(16)  # the digest part of an id would have to be zero
-_NUMBER_OF = {state: number for number, state in enumerate(STATES)}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_NUMBER_OF_STATE = {state: number for number, state in enumerate(STATES)}
+_NUMBER_OF_TYPE = {kind: number for number, kind in enumerate(_TYPES)}
 
 MESSAGE: Final = "json_array(hex(messages.id), messages.received_at, messages.content)"
 DELIVERY: Final = """json_array(
     hex(messages.id), deliveries.key & 65535, callbacks.text, deliveries.revision, endpoints.text, deliveries.request,
-    deliveries.warnings, deliveries.due_at, deliveries.state, deliveries.attempts, deliveries.tries)"""
+    deliveries.warnings, deliveries.due_at, deliveries.state, deliveries.attempts, deliveries.tries, deliveries.asks,
+    json((
+        SELECT json_array(hex(carrier.id), deliveries.batch & 65535) FROM messages AS carrier
+        WHERE carrier.key = deliveries.batch >> 16
+    )))"""
 """Needs `messages` and `deliveries`, and `names` as `callbacks` and as `endpoints`."""
 
 
 class DeliveryRow(NamedTuple):
-    """The columns of a new delivery but for its key, in the order of the table."""
+    """The columns of a new delivery but for its key, in the order of the table; it is in no batch."""
 
     callback: int
     endpoint: int
@@ -85,17 +103,24 @@ class DeliveryRow(NamedTuple):
     tries: int
     token: int
     leased_until: int | None
+    asks: bool
 
 
 class ArrivalRow(NamedTuple):
-    """A message and its deliveries, by ordinal; keys are given when they are written."""
+    """A message, its deliveries by ordinal if it is the first of its event, and those if it is another reception.
+
+    Keys are given when they are written.
+    """
 
     id: bytes
     device: int
     received_at: int
     revision: int
     content: str
+    type: int
     deliveries: tuple[tuple[int, DeliveryRow], ...]
+    again: tuple[tuple[int, DeliveryRow], ...]
+    in_motion: InMotion | None
 
 
 class LeaseRow(NamedTuple):
@@ -116,12 +141,24 @@ class AttemptRow(NamedTuple):
 
 
 class SettlementRow(NamedTuple):
-    """What becomes of a held delivery; `due_at` is None where it stays what it was."""
+    """What becomes of a held delivery; `due_at` is None where it stays what it was.
+
+    `answer` is what devices are told, and when.
+    """
 
     lease: LeaseRow
     state: int
     due_at: int | None
     attempt: AttemptRow
+    answer: tuple[Replies, datetime] | None
+
+
+class BatchRow(NamedTuple):
+    """Held deliveries, and what the first of them becomes."""
+
+    leases: tuple[LeaseRow, ...]
+    request: str
+    asks: bool
 
 
 class Names:
@@ -149,76 +186,64 @@ class Names:
             self._unsaved.pop(text, None)
 
 
-def micros(when: datetime) -> int:
-    """Microseconds since the epoch; exact, where `timestamp()` would round."""
-    return (when - _EPOCH) // _MICROSECOND
-
-
-def moment(since_epoch: int) -> datetime:
-    """The time that `micros` was given."""
-    return _EPOCH + since_epoch * _MICROSECOND
-
-
 def arrival_row(arrival: Arrival, names: Names, *, leased_until: int, held_token: int) -> ArrivalRow:
     """What is written of an arrival whose held deliveries are leased until then, under that token."""
     message = arrival.message
-    deliveries: list[tuple[Delivery, int, int | None]] = [(held, held_token, leased_until) for held in arrival.held]
-    deliveries += [(queued, held_token - 1, None) for queued in arrival.queued]
-    if len(deliveries) > 1:
-        deliveries.sort(key=lambda each: each[0].id)
-    if deliveries and deliveries[-1][0].id.ordinal >= _MOST_DELIVERIES:
-        raise ValueError(f"a message can have {_MOST_DELIVERIES} deliveries, not more")
+    given: list[tuple[Delivery, int, int | None]] = [(held, held_token, leased_until) for held in arrival.held]
+    if arrival.queued:
+        given += [(queued, held_token - 1, None) for queued in arrival.queued]
+    again = [(queued, held_token - 1, None) for queued in arrival.again] if arrival.again else ()
     return ArrivalRow(
         bytes.fromhex(message.id),
-        int(message.device, 16),
+        signed(int(message.device, 16)),
         micros(message.received_at),
         arrival.revision,
         dump_message(message).decode(),
-        tuple(
-            (
-                delivery.id.ordinal,
-                DeliveryRow(
-                    names.id_of(str(delivery.callback)),
-                    names.id_of(delivery.endpoint),
-                    delivery.revision,
-                    dump_request(delivery.request).decode(),
-                    orjson.dumps(delivery.warnings).decode() if delivery.warnings else None,
-                    micros(delivery.due_at),
-                    _NUMBER_OF[delivery.state],
-                    delivery.attempts,
-                    delivery.tries,
-                    token,
-                    until,
-                ),
-            )
-            for delivery, token, until in deliveries
-        ),
+        _NUMBER_OF_TYPE[message.type],
+        _delivery_rows(given, names),
+        _delivery_rows(again, names) if again else (),
+        in_motion(arrival),
     )
 
 
-def id_bytes(message_id: str) -> bytes:
-    """The 16 bytes of a message's id; those of no message when it is not one."""
-    try:
-        given = bytes.fromhex(message_id)
-    except ValueError:
-        return _NO_MESSAGE
-    return given if given.hex() == message_id and len(given) == len(_NO_MESSAGE) else _NO_MESSAGE
+def _delivery_rows(
+    given: Sequence[tuple[Delivery, int, int | None]], names: Names
+) -> tuple[tuple[int, DeliveryRow], ...]:
+    if len(given) > 1:
+        given = sorted(given, key=lambda each: each[0].id)
+    if given and given[-1][0].id.ordinal >= MOST_DELIVERIES:
+        raise ValueError(f"a message can have {MOST_DELIVERIES} deliveries, not more")
+    return tuple(
+        (
+            delivery.id.ordinal,
+            DeliveryRow(
+                names.id_of(str(delivery.callback)),
+                names.id_of(delivery.endpoint),
+                delivery.revision,
+                dump_request(delivery.request).decode(),
+                orjson.dumps(delivery.warnings).decode() if delivery.warnings else None,
+                micros(delivery.due_at),
+                _NUMBER_OF_STATE[delivery.state],
+                delivery.attempts,
+                delivery.tries,
+                token,
+                until,
+                delivery.asks,
+            ),
+        )
+        for delivery, token, until in given
+    )
 
 
-def device_number(device: str) -> int:
-    """A device's hex id as a number; that of no device when it is not spelled as messages spell it."""
-    try:
-        number = int(device, 16)
-    except ValueError:
-        return -1
-    return number if f"{number:X}" == device and number < 2**32 else -1
-
-
-def place_of(delivery_id: DeliveryId) -> tuple[bytes, int]:
-    """The message and the ordinal; those of no delivery when the ordinal is beyond what a message may have."""
-    if 0 <= delivery_id.ordinal < _MOST_DELIVERIES:
-        return id_bytes(delivery_id.message), delivery_id.ordinal
-    return _NO_MESSAGE, 0
+def batch_row(batch: Batch) -> BatchRow:
+    """What is written of a batch; ValueError when it has no lines."""
+    if not batch.lines:
+        raise ValueError("a batch has one line at least")
+    return BatchRow(
+        tuple(lease_row(lease.delivery.id, lease.token) for lease in batch.lines),
+        dump_request(batch.request).decode(),
+        batch.asks,
+    )
 
 
 def lease_row(delivery_id: DeliveryId, token: int) -> LeaseRow:
@@ -228,17 +253,18 @@ def lease_row(delivery_id: DeliveryId, token: int) -> LeaseRow:
 
 def settlement_row(settlement: Settlement) -> SettlementRow:
     """What is written of a settlement."""
-    step, attempt = settlement.step, settlement.attempt
+    step, attempt, replies = settlement.step, settlement.attempt, settlement.replies
     return SettlementRow(
         lease_row(settlement.lease.delivery.id, settlement.lease.token),
-        _NUMBER_OF[LIFECYCLE[State.PENDING, step.kind]],
+        _NUMBER_OF_STATE[LIFECYCLE[State.PENDING, step.kind]],
         micros(step.when) if isinstance(step, RetryAt) else None,
         AttemptRow(
             attempt.number,
             micros(attempt.started_at),
-            attempt.duration // _MICROSECOND,
+            micros_of(attempt.duration),
             dump_outcome(attempt.outcome).decode(),
         ),
+        None if replies is None else (replies, attempt.started_at + attempt.duration),
     )
 
 
@@ -250,7 +276,8 @@ def message_from(row: JsonRow) -> Message:
 
 def delivery_from(row: JsonRow) -> Delivery:
     """Read what `DELIVERY` selects."""
-    message_id, ordinal, callback, revision, endpoint, request, warnings, due_at, state, attempts, tries = row
+    message_id, ordinal, callback, revision, endpoint, request, warnings, due_at, state, attempts, tries = row[:11]
+    asks, carrier = row[11:]
     return Delivery(
         id=DeliveryId(message_id.lower(), ordinal),
         callback=Key.parse(callback),
@@ -262,10 +289,12 @@ def delivery_from(row: JsonRow) -> Delivery:
         state=STATES[state],
         attempts=attempts,
         tries=tries,
+        asks=bool(asks),
+        batch=None if carrier is None else DeliveryId(carrier[0].lower(), carrier[1]),
     )
 
 
 def attempt_from(row: JsonRow) -> Attempt:
     """Read what an `AttemptRow` wrote."""
-    number, started_at, duration, outcome = row
-    return Attempt(number, moment(started_at), duration * _MICROSECOND, load_outcome(outcome))
+    number, started_at, length, outcome = row
+    return Attempt(number, moment(started_at), duration(length), load_outcome(outcome))

@@ -1,45 +1,33 @@
 """What a group of writes does to the SQLite store, inside one transaction and in the writing thread.
 
 1. One statement for the whole group wherever SQL can say it. The statements' number does not grow with the group, but
-   for inserts: one for each power of two in the number of rows.
-2. What a statement is about comes as one packed text or blob, and what it finds returns as one row: each step gives the
-   interpreter lock away, and a busy event loop gives it back late.
-3. Operations of a group were asked for at the same time, so that their order is free: accept, settle, release, replay,
-   claim.
-4. The token is the right to settle: whoever has the number that stands there may. Claiming, settling and releasing
-   raise it.
+   for inserts: one for each power of two in the number of rows (`sqlite_statements`).
+2. Operations of a group were asked for at the same time, so that their order is free: accept, settle, release, join,
+   replay, what is done to alarms and downlinks, claim.
+3. The token is the right to settle: whoever has the number that stands there may. Claiming, settling, releasing and
+   joining another's batch raise it.
+4. The lines of a batch stand where the delivery that carries it does: they are joined while it is pending, and end in
+   the state in which it ends.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain
-from typing import Final, TypeAlias, TypeVar
+from datetime import datetime
+from typing import Any, Final, TypeAlias, TypeVar
 
 import orjson
 
+from reconciler.model.downlink import Replies
+from reconciler.store.sqlite_alarms import AlarmChanges, EndAlarms, MoveAlarms, end_alarms, move_alarms
+from reconciler.store.sqlite_arrivals import Accept, accept
 from reconciler.store.sqlite_claims import Claim, claim
-from reconciler.store.sqlite_rows import (
-    ORDINAL_BITS,
-    PENDING,
-    STATES,
-    UNDELIVERED,
-    ArrivalRow,
-    LeaseRow,
-    SettlementRow,
-)
+from reconciler.store.sqlite_downlinks import Expire, Serve, answer, expire, serve
+from reconciler.store.sqlite_rows import JOINED, PENDING, STATES, UNDELIVERED, BatchRow, LeaseRow, SettlementRow
+from reconciler.store.sqlite_statements import as_json, insert, packed
 
-__all__ = ["Accept", "Operation", "Release", "Replay", "Settle", "perform"]
-
-
-@dataclass(slots=True)
-class Accept:
-    """Keep messages with their deliveries; `fresh` tells which were not kept before. `names` may be new."""
-
-    arrivals: Sequence[ArrivalRow]
-    names: Sequence[tuple[int, str]]
-    fresh: list[bool] = field(default_factory=list, init=False)
+__all__ = ["Join", "Operation", "Release", "Replay", "Settle", "perform"]
 
 
 @dataclass(slots=True)
@@ -58,17 +46,24 @@ class Release:
 
 
 @dataclass(slots=True)
+class Join:
+    """Make batches; `joined` tells for which all leases were held."""
+
+    batches: Sequence[BatchRow]
+    joined: list[bool] = field(default_factory=list, init=False)
+
+
+@dataclass(slots=True)
 class Replay:
-    """Make settled deliveries pending again, due `now`; `changed` tells how many. Tokens mean nothing here."""
+    """Make finished deliveries pending again, due `now`; `changed` tells how many. Tokens mean nothing here."""
 
     deliveries: Sequence[LeaseRow]
     now: int
     changed: int = field(default=0, init=False)
 
 
-Operation: TypeAlias = Accept | Settle | Release | Replay | Claim
+Operation: TypeAlias = Accept | Settle | Release | Join | Replay | MoveAlarms | EndAlarms | Serve | Expire | Claim
 _O = TypeVar("_O", bound=Operation)
-_T = TypeVar("_T")
 
 # How many deliveries the group brings into each state, by the state's number; fewer than none when it takes them out.
 _Tally: TypeAlias = list[int]
@@ -76,80 +71,47 @@ _Tally: TypeAlias = list[int]
 
 def perform(connection: sqlite3.Connection, group: Sequence[Operation]) -> None:
     """Do what the group asks for, and fill in its answers."""
-    tally = [0] * len(STATES)
-
-    def each(kind: type[_O], do: Callable[[sqlite3.Connection, Sequence[_O], _Tally], None]) -> None:
-        if operations := [operation for operation in group if isinstance(operation, kind)]:
-            do(connection, operations, tally)
-
-    each(Accept, _accept)
-    each(Settle, _settle)
-    each(Release, _release)
-    each(Replay, _replay)
+    by_kind: defaultdict[type, list[Any]] = defaultdict(list)
     for operation in group:
-        if isinstance(operation, Claim):
-            claim(connection, operation)
+        by_kind[type(operation)].append(operation)
+
+    def of(kind: type[_O]) -> Sequence[_O]:
+        return by_kind[kind]
+
+    tally = [0] * len(STATES)
+    alarms = AlarmChanges()
+    if accepts := of(Accept):
+        accept(connection, accepts, tally, alarms)
+    if settles := of(Settle):
+        _settle(connection, settles, tally, alarms)
+    if releases := of(Release):
+        _release(connection, releases)
+    if joins := of(Join):
+        _join(connection, joins, tally)
+    for replay in of(Replay):
+        _replay(connection, replay, tally)
+    for wanted in of(Serve):
+        serve(connection, wanted)
+    for late in of(Expire):
+        expire(connection, late, alarms)
+    alarms.write(connection)
+    if moves := of(MoveAlarms):
+        move_alarms(connection, moves)
+    if ends := of(EndAlarms):
+        end_alarms(connection, ends)
+    for claimed in of(Claim):
+        claim(connection, claimed)
     if any(tally):
-        connection.execute(_COUNT, (_json(tally),))
+        connection.execute(_COUNT, (as_json(tally),))
 
 
 _COUNT: Final = "UPDATE tally SET deliveries = deliveries + json_extract(?, '$[' || state || ']')"
 
 
-# Accept
-
-_SEGMENT_BITS: Final = 12
-
-_KNOWN: Final = """
-WITH RECURSIVE given (start) AS (
-    SELECT 1 UNION ALL SELECT start + 16 FROM given WHERE start + 16 < length(:ids)
-)
-SELECT
-    (SELECT coalesce(max(key), 0) FROM messages),
-    (SELECT json_group_array(hex(id)) FROM given CROSS JOIN messages ON id = substr(:ids, start, 16))
-"""
-"""The last key, and which of the packed ids are kept already."""
-
-_ENTER_SEGMENT: Final = f"""
-INSERT INTO segments
-SELECT key >> {_SEGMENT_BITS}, device, key FROM messages
-WHERE key BETWEEN :segment << {_SEGMENT_BITS} AND (:segment + 1 << {_SEGMENT_BITS}) - 1
-ORDER BY device, key
-"""
-
-
-def _accept(connection: sqlite3.Connection, operations: Sequence[Accept], tally: _Tally) -> None:
-    ids = b"".join(arrival.id for operation in operations for arrival in operation.arrivals)
-    if not ids:
-        return
-    last, known = connection.execute(_KNOWN, {"ids": ids}).fetchone()
-    seen = {bytes.fromhex(known_id) for known_id in orjson.loads(known)}
-    messages, deliveries = [], []
-    key = last
-    for operation in operations:
-        for arrival in operation.arrivals:
-            fresh = arrival.id not in seen
-            operation.fresh.append(fresh)
-            if not fresh:
-                continue
-            seen.add(arrival.id)
-            key += 1
-            messages.append((key, *arrival[:-1]))
-            for ordinal, delivery in arrival.deliveries:
-                deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
-                tally[delivery.state] += 1
-    names = {name for operation in operations for name in operation.names}
-    _insert(connection, "INSERT OR IGNORE INTO names", list(names))
-    _insert(connection, "INSERT INTO messages", messages)
-    _insert(connection, "INSERT INTO deliveries", deliveries)
-    for segment in range(last + 1 >> _SEGMENT_BITS, key + 1 >> _SEGMENT_BITS):
-        connection.execute(_ENTER_SEGMENT, {"segment": segment})
-
-
 # Leases
 
 _HELD: Final = """
-SELECT json_group_array(coalesce(deliveries.key, 0))
+SELECT json_group_array(coalesce(iif(deliveries.batch IS NULL, deliveries.key, -deliveries.key), 0))
 FROM json_each(:leases) AS given
 LEFT JOIN messages ON messages.id = substr(:ids, 16 * given.key + 1, 16)
 LEFT JOIN deliveries
@@ -157,7 +119,7 @@ LEFT JOIN deliveries
     AND deliveries.state = 0
     AND deliveries.token = json_extract(given.value, '$[1]')
 """
-"""For each lease the key of its delivery, 0 when it is lost."""
+"""For each lease the key of its delivery, negative when that carries a batch; 0 when the lease is lost."""
 
 _STEP: Final = """
 UPDATE deliveries
@@ -179,19 +141,35 @@ CROSS JOIN deliveries ON deliveries.key = given.value
 CROSS JOIN messages ON messages.key = deliveries.key >> 16
 """
 
+_END_LINES: Final = f"""
+UPDATE deliveries INDEXED BY deliveries_batch SET state = :state
+WHERE batch IN (SELECT value FROM json_each(:carriers)) AND state = {JOINED}
+"""
+
+_LIST_LINES_UNDELIVERED: Final = """
+INSERT INTO undelivered
+SELECT messages.id, line.key & 65535
+FROM json_each(?) AS given
+CROSS JOIN deliveries AS line INDEXED BY deliveries_batch ON line.batch = given.value AND line.key <> line.batch
+CROSS JOIN messages ON messages.key = line.key >> 16
+"""
+
 _RELEASE: Final = """
 UPDATE deliveries SET token = token + 1, leased_until = NULL WHERE key IN (SELECT value FROM json_each(?))
 """
 
 
-def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally: _Tally) -> None:
+def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally: _Tally, alarms: AlarmChanges) -> None:
     settlements = [settlement for operation in operations for settlement in operation.settlements]
     keys = iter(_held(connection, [settlement.lease for settlement in settlements]))
     steps, attempts, undelivered = [], [], []
+    carriers: dict[int, list[int]] = {}
+    answers: list[tuple[int, Replies, datetime]] = []
     settled = {0}
     for operation in operations:
         for settlement in operation.settlements:
-            key = next(keys)
+            held = next(keys)
+            key = abs(held)
             operation.recorded.append(key not in settled)
             if key in settled:  # lost before, or settled earlier in this very group
                 continue
@@ -202,37 +180,103 @@ def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally:
             tally[settlement.state] += 1
             if settlement.state == UNDELIVERED:
                 undelivered.append(key)
-    connection.execute(_STEP, (_json(steps),))
+            if held < 0 and settlement.state != PENDING:
+                carriers.setdefault(settlement.state, []).append(key)
+            if settlement.answer is not None:
+                answers.append((key, *settlement.answer))
+    connection.execute(_STEP, (as_json(steps),))
     # OR REPLACE, because an attempt numbered wrongly must not fail the group.
-    _insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
+    insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
     if undelivered:
-        connection.execute(_LIST_UNDELIVERED, (_json(undelivered),))
+        connection.execute(_LIST_UNDELIVERED, (as_json(undelivered),))
+    for state, ended in carriers.items():
+        lines = connection.execute(_END_LINES, {"state": state, "carriers": as_json(ended)}).rowcount
+        tally[JOINED] -= lines
+        tally[state] += lines
+        if state == UNDELIVERED:
+            connection.execute(_LIST_LINES_UNDELIVERED, (as_json(ended),))
+    if answers:
+        answer(connection, answers, alarms)
 
 
-def _release(connection: sqlite3.Connection, operations: Sequence[Release], tally: _Tally) -> None:
-    keys = _held(connection, [lease for operation in operations for lease in operation.leases])
-    connection.execute(_RELEASE, (_json(keys),))
+def _release(connection: sqlite3.Connection, operations: Sequence[Release]) -> None:
+    held = _held(connection, [lease for operation in operations for lease in operation.leases])
+    connection.execute(_RELEASE, (as_json([abs(key) for key in held]),))
 
 
 def _held(connection: sqlite3.Connection, leases: Sequence[LeaseRow]) -> list[int]:
-    (found,) = connection.execute(_HELD, _packed(leases)).fetchone()
+    (found,) = connection.execute(_HELD, packed(leases)).fetchone()
     keys: list[int] = orjson.loads(found)
     return keys
 
 
+# Batches
+
+_CARRY: Final = """
+UPDATE deliveries SET request = made.request, asks = made.asks, batch = deliveries.key
+FROM (
+    SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS request,
+        json_extract(value, '$[2]') AS asks
+    FROM json_each(?)
+) AS made
+WHERE deliveries.key = made.key
+"""
+
+_JOIN: Final = f"""
+UPDATE deliveries SET state = {JOINED}, batch = line.carrier, token = token + 1, leased_until = NULL
+FROM (
+    SELECT json_extract(value, '$[0]') AS key, json_extract(value, '$[1]') AS carrier FROM json_each(?)
+) AS line
+WHERE deliveries.key = line.key
+"""
+
+
+def _join(connection: sqlite3.Connection, operations: Sequence[Join], tally: _Tally) -> None:
+    batches = [batch for operation in operations for batch in operation.batches]
+    keys = iter(_held(connection, [lease for batch in batches for lease in batch.leases]))
+    carriers, lines = [], []
+    taken = set[int]()
+    for operation in operations:
+        for batch in operation.batches:
+            of_batch = [next(keys) for _ in batch.leases]
+            free = {key for key in of_batch if key > 0} - taken
+            operation.joined.append(len(free) == len(of_batch))
+            if len(free) < len(of_batch):  # lost, in a batch, or taken by a batch of this very group
+                continue
+            taken |= free
+            carrier, *others = of_batch
+            carriers.append((carrier, batch.request, int(batch.asks)))
+            lines += [(line, carrier) for line in others]
+    connection.execute(_CARRY, (as_json(carriers),))
+    connection.execute(_JOIN, (as_json(lines),))
+    tally[PENDING] -= len(lines)
+    tally[JOINED] += len(lines)
+
+
 # Replay
 
-_SETTLED: Final = """
-SELECT deliveries.state, json_group_array(DISTINCT deliveries.key)
-FROM json_each(:leases) AS given
-CROSS JOIN messages ON messages.id = substr(:ids, 16 * given.key + 1, 16)
-CROSS JOIN deliveries ON deliveries.key = messages.key << 16 | json_extract(given.value, '$[0]')
-WHERE deliveries.state <> 0
-GROUP BY deliveries.state
+# Whether it is a line that another delivery carries, its state, and all of these.
+_FINISHED: Final = f"""
+WITH given (key, batch) AS (
+    SELECT deliveries.key, deliveries.batch
+    FROM json_each(:leases) AS given
+    CROSS JOIN messages ON messages.id = substr(:ids, 16 * given.key + 1, 16)
+    CROSS JOIN deliveries ON deliveries.key = messages.key << 16 | json_extract(given.value, '$[0]')
+    WHERE deliveries.state NOT IN ({PENDING}, {JOINED})
+)
+SELECT carried, state, json_group_array(key) FROM (
+    SELECT deliveries.key, deliveries.state, false AS carried
+    FROM given CROSS JOIN deliveries ON deliveries.key = given.key
+    WHERE given.batch IS NULL
+    UNION
+    SELECT line.key, line.state, line.key <> line.batch
+    FROM given CROSS JOIN deliveries AS line INDEXED BY deliveries_batch ON line.batch = given.batch
+)
+GROUP BY carried, state
 """
 
 _REPLAY: Final = """
-UPDATE deliveries SET state = 0, tries = 0, due_at = :now WHERE key IN (SELECT value FROM json_each(:keys))
+UPDATE deliveries SET state = :state, tries = 0, due_at = :now WHERE key IN (SELECT value FROM json_each(:keys))
 """
 
 _UNLIST: Final = """
@@ -243,49 +287,11 @@ DELETE FROM undelivered WHERE (message, ordinal) IN (
 """
 
 
-def _replay(connection: sqlite3.Connection, operations: Sequence[Replay], tally: _Tally) -> None:
-    for operation in operations:
-        for state, keys in connection.execute(_SETTLED, _packed(operation.deliveries)).fetchall():
-            changed = connection.execute(_REPLAY, {"keys": keys, "now": operation.now}).rowcount
-            connection.execute(_UNLIST, {"keys": keys})
-            tally[state] -= changed
-            tally[PENDING] += changed
-            operation.changed += changed
-
-
-# How much goes into one statement
-
-_LARGEST_INSERT: Final = 256
-
-
-def _insert(connection: sqlite3.Connection, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
-    for chunk in _chunks(rows):
-        connection.execute(_statement(insert, len(chunk), len(chunk[0])), list(chain.from_iterable(chunk)))
-
-
-def _chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Chunks as large as powers of two, so that the statements of few sizes stay prepared."""
-    start, size = 0, _LARGEST_INSERT
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        yield rows[start : start + size]
-        start += size
-
-
-@cache
-def _statement(insert: str, rows: int, columns: int) -> str:
-    row = f"({','.join('?' * columns)})"
-    return f"{insert} VALUES {','.join([row] * rows)}"
-
-
-def _packed(leases: Iterable[LeaseRow]) -> dict[str, object]:
-    leases = list(leases)
-    return {
-        "ids": b"".join(lease.message for lease in leases),
-        "leases": _json([(lease.ordinal, lease.token) for lease in leases]),
-    }
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
+def _replay(connection: sqlite3.Connection, wanted: Replay, tally: _Tally) -> None:
+    for carried, before, keys in connection.execute(_FINISHED, packed(wanted.deliveries)).fetchall():
+        state = JOINED if carried else PENDING
+        changed = connection.execute(_REPLAY, {"keys": keys, "now": wanted.now, "state": state}).rowcount
+        connection.execute(_UNLIST, {"keys": keys})
+        tally[before] -= changed
+        tally[state] += changed
+        wanted.changed += changed

@@ -1,12 +1,12 @@
 """What every store must do, whichever it is: the rules of `reconciler.store.protocol`, one test each.
 
-A new implementation joins `STORES` and passes all of this untouched.
+A new implementation joins `store_rig.STORES` and passes all of this untouched. Beside this file, each with its laws:
+`test_store_events.py`, `test_store_batches.py`, `test_store_alarms.py`, `test_store_downlinks.py`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +19,10 @@ from reconciler.model.delivery import (
     DeliveryId,
     Done,
     GiveUp,
-    HttpRequest,
     Lease,
     Outcome,
     Refused,
+    Request,
     RetryAt,
     State,
     Step,
@@ -31,17 +31,15 @@ from reconciler.model.delivery import (
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, HistoryEntry, Publication, Revision
-from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import (
     FIRST_TOKEN,
-    Arrival,
     DeliveryFilter,
     DeliveryRecord,
     EndpointBacklog,
+    Kept,
     MessageRecord,
     Store,
 )
-from reconciler.store.sqlite import open_sqlite
 from tests.builders import (
     NOW,
     TELEMETRY,
@@ -49,6 +47,8 @@ from tests.builders import (
     a_definition,
     a_delivery,
     a_lease,
+    a_line,
+    a_mail,
     a_message,
     a_request,
     a_revision,
@@ -56,81 +56,23 @@ from tests.builders import (
     an_arrival,
     an_attempt,
 )
+from tests.conformance.store_rig import (
+    LEASE,
+    SECOND,
+    A,
+    B,
+    C,
+    accept,
+    claim,
+    hold,
+    hosts,
+    ids,
+    queue,
+    settle,
+    stand,
+)
 
-LEASE = timedelta(minutes=2)
-SECOND = timedelta(seconds=1)
 AFTER_THE_LEASE = NOW + LEASE
-A, B, C = "a.example.com", "b.example.com", "c.example.com"
-
-
-async def memory(_: Path) -> Store:
-    return MemoryStore()
-
-
-STORES: Mapping[str, Callable[[Path], Awaitable[Store]]] = {"memory": memory, "sqlite": open_sqlite}
-
-
-@pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    store = await STORES[request.param](tmp_path)
-    yield store
-    await store.close()
-
-
-async def accept(store: Store, *arrivals: Arrival) -> Sequence[bool]:
-    return await store.accept(arrivals, worker="w", lease=LEASE, now=NOW)
-
-
-async def claim(
-    store: Store,
-    *,
-    room: Mapping[str, int] | None = None,
-    default_room: int = 100,
-    limit: int = 100,
-    now: timedelta = timedelta(0),
-) -> Sequence[Lease]:
-    """Claim `now` after NOW."""
-    return await store.claim(
-        worker="w", room=room or {}, default_room=default_room, limit=limit, lease=LEASE, now=NOW + now
-    )
-
-
-async def settle(store: Store, lease: Lease, step: Step, outcome: Outcome | None = None) -> bool:
-    (recorded,) = await store.settle([a_settlement(lease, step, outcome)])
-    return recorded
-
-
-async def queue(store: Store, *waiting: tuple[str, int]) -> Sequence[DeliveryId]:
-    """Accept a message with one queued delivery for each host, due so many seconds before NOW."""
-    deliveries = [
-        a_delivery(a_message(number), host=host, due_at=NOW - seconds * SECOND)
-        for number, (host, seconds) in enumerate(waiting)
-    ]
-    await accept(
-        store, *(an_arrival(a_message(number), queued=[delivery]) for number, delivery in enumerate(deliveries))
-    )
-    return [delivery.id for delivery in deliveries]
-
-
-async def hold(store: Store, delivery: Delivery | None = None) -> Lease:
-    """Accept a message whose one delivery is held, and take the lease that this gives."""
-    delivery = delivery or a_delivery()
-    await accept(store, an_arrival(held=[delivery]))
-    return a_lease(delivery, expires_at=NOW + LEASE)
-
-
-async def stand(store: Store, delivery_id: DeliveryId) -> Delivery:
-    record = await store.delivery(delivery_id)
-    assert record is not None
-    return record.delivery
-
-
-def ids(leases: Sequence[Lease]) -> Sequence[DeliveryId]:
-    return [lease.delivery.id for lease in leases]
-
-
-def hosts(leases: Sequence[Lease]) -> Sequence[str]:
-    return [lease.delivery.request.host for lease in leases]
 
 
 # Accepting
@@ -140,10 +82,10 @@ async def test_a_message_comes_back_with_its_revision_and_its_deliveries_by_ordi
     message = a_message()
     held = [a_delivery(message, 2), a_delivery(message, 0)]
     queued = [a_delivery(message, 1)]
-    assert await accept(store, an_arrival(message, revision=7, held=held, queued=queued)) == [True]
+    assert await accept(store, an_arrival(message, revision=7, held=held, queued=queued)) == [Kept.FRESH]
     record = await store.message(message.id)
     assert record == MessageRecord(
-        message, 7, tuple(DeliveryRecord(a_delivery(message, ordinal), ()) for ordinal in range(3))
+        message, 7, tuple(DeliveryRecord(a_delivery(message, ordinal), ()) for ordinal in range(3)), (message,), None
     )
 
 
@@ -155,13 +97,15 @@ async def test_a_message_comes_back_with_its_revision_and_its_deliveries_by_ordi
         a_message(time=2**32 - 1),
         a_message(device="FFFFFFFF"),
         a_message(device="0"),
+        *(a_message(device=device) for device in ("7FFFFFFFFFFFFFFF", "8000000000000000", "FFFFFFFFFFFFFFFF")),
         replace(a_message(), received_at=NOW.replace(microsecond=1)),
         a_message(metadata={"ack": True, "lat": 45.0, "deviceTypeId": "628fd74fb3cabb6565ae81bb", "rssi": -135.25}),
     ],
 )
 async def test_a_message_comes_back_equal(store: Store, message: Message) -> None:
     await accept(store, an_arrival(message))
-    assert await store.message(message.id) == MessageRecord(message, 3, ())
+    assert await store.message(message.id) == MessageRecord(message, 3, (), (message,), None)
+    assert await store.messages_of(message.device, limit=2) == [message]
 
 
 @pytest.mark.parametrize(
@@ -176,11 +120,14 @@ async def test_a_message_comes_back_equal(store: Store, message: Message) -> Non
         a_request(credentials=("login:", TOKEN)),
         replace(a_request(host="2001:db8::1"), scheme="http", port=8080, send_sni=False),
         a_request(body="x" * 100_000),
+        a_line(),
+        a_mail(),
     ],
-    ids=["no body", "empty", "unicode", "secret in body", "secret in url", "headers", "credentials", "ipv6", "large"],
+    ids=["no body", "empty", "unicode", "secret", "secret in url", "headers", "login", "ipv6", "large", "line", "mail"],
 )
-async def test_a_request_comes_back_equal(store: Store, request_: HttpRequest) -> None:
-    delivery = a_delivery(request=request_)
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_request_comes_back_equal(store: Store, request_: Request, asks: bool) -> None:
+    delivery = a_delivery(request=request_, asks=asks)
     await accept(store, an_arrival(queued=[delivery]))
     assert await stand(store, delivery.id) == delivery
     assert [lease.delivery for lease in await claim(store)] == [delivery]
@@ -197,14 +144,14 @@ async def test_a_repeated_message_changes_nothing(store: Store) -> None:
     first = replace(a_delivery(message), revision=3)
     await accept(store, an_arrival(message, revision=3, held=[first]))
     again = [replace(a_delivery(message, ordinal), revision=4) for ordinal in range(2)]
-    assert await accept(store, an_arrival(message, revision=4, queued=again)) == [False]
-    assert await store.message(message.id) == MessageRecord(message, 3, (DeliveryRecord(first, ()),))
+    assert await accept(store, an_arrival(message, revision=4, queued=again)) == [Kept.REPEATED]
+    assert await store.message(message.id) == MessageRecord(message, 3, (DeliveryRecord(first, ()),), (message,), None)
 
 
 async def test_of_the_same_message_twice_in_one_call_the_first_is_kept(store: Store) -> None:
     message, other = a_message(1), a_message(2)
     given = [an_arrival(message, revision=3), an_arrival(other), an_arrival(message, revision=4)]
-    assert await accept(store, *given) == [True, True, False]
+    assert await accept(store, *given) == [Kept.FRESH, Kept.FRESH, Kept.REPEATED]
     record = await store.message(message.id)
     assert record is not None
     assert record.revision == 3
@@ -215,13 +162,16 @@ async def test_accepting_nothing_is_no_mistake(store: Store) -> None:
     assert await store.settle([]) == []
     await store.release([])
     assert await store.replay([], now=NOW) == 0
+    assert await store.join([]) == []
+    await store.move_alarms([])
+    await store.end_alarms([])
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 255, 256, 257, 700])
 async def test_any_number_of_messages_is_kept_in_one_call(store: Store, count: int) -> None:
     messages = [a_message(number) for number in range(count)]
     answers = await accept(store, *(an_arrival(m, held=[a_delivery(m, 0), a_delivery(m, 1)]) for m in messages))
-    assert answers == [True] * count
+    assert answers == [Kept.FRESH] * count
     assert (await store.counts())[State.PENDING] == 2 * count
     listed = await store.deliveries(DeliveryFilter(), limit=10_000)
     assert {record.delivery.id.message for record in listed} == {message.id for message in messages}
@@ -479,7 +429,7 @@ async def test_only_what_is_finished_is_replayed(store: Store) -> None:
     everything = [lease.delivery.id for lease in (done, given_up, pending, done)]
     unknown = [DeliveryId(a_message(99).id, 0), DeliveryId(messages[0].id, 1), DeliveryId(messages[0].id, 65_536)]
     assert await store.replay([*everything, *unknown], now=NOW) == 2
-    assert await store.counts() == {State.PENDING: 3, State.DELIVERED: 0, State.UNDELIVERED: 0}
+    assert await store.counts() == dict.fromkeys(State, 0) | {State.PENDING: 3}
     assert await store.deliveries(DeliveryFilter(state=State.UNDELIVERED), limit=10) == []
 
 
@@ -503,7 +453,7 @@ async def test_what_is_unknown_is_none(store: Store) -> None:
         assert await store.delivery(DeliveryId(message_id, 0)) is None
     for ordinal in (1, 65_536, 10**30):
         assert await store.delivery(DeliveryId(a_message().id, ordinal)) is None
-    for device in ("1C179", "01C178", "1c178", "nonsense", "", "1" * 40):
+    for device in ("1C179", "01C178", "1c178", "nonsense", "", "-1", "1" * 40):
         assert await store.messages_of(device, limit=10) == []
 
 

@@ -231,7 +231,9 @@ def test_an_address_that_is_none(run: Reconciler, url: str, says: str) -> None:
         ('{"device": "1C178", "time": 1, "data": "0f3"}', "wrong-field"),
         ('{"device": "1C178", "time": 1, "dta": "00f3"}', "unknown-field"),
         ('{"device": "1C178", "time": 1, "deviceType": "door"}', "message-of-other-device-type"),
-        ('{"device": "1C178", "time": 1, "type": "status"}', "message-type-not-supported"),
+        ('{"device": "1C178", "time": 1, "type": "status"}', "message-of-other-type"),
+        ('{"device": "1C178", "time": 1, "type": "smoke-signal"}', "unknown-message-type"),
+        ('{"device": "1C178", "time": 1, "batt": 3.0}', "field-of-other-type"),
     ],
 )
 def test_a_message_that_can_not_be_rendered(run: Reconciler, tmp_path: Path, message: str, code: str) -> None:

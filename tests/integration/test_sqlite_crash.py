@@ -10,19 +10,38 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from reconciler.model.delivery import DeliveryId, Done, State
+from reconciler.model.alarm import AlarmKind
+from reconciler.model.delivery import DeliveryId, Done, GiveUp, State
+from reconciler.model.downlink import DownlinkState, Replies, Send
+from reconciler.model.message import EVENT_DIGITS
 from reconciler.store.protocol import DeliveryFilter
 from reconciler.store.sqlite import open_sqlite
-from tests.builders import NOW, a_delivery, a_lease, a_message, a_settlement, an_arrival
+from tests.builders import (
+    NOW,
+    a_batch,
+    a_delivery,
+    a_downlink,
+    a_lease,
+    a_line,
+    a_message,
+    a_settlement,
+    an_alarm,
+    an_arrival,
+)
 
 ROOT = Path(__file__).parents[2]
 LEASE = timedelta(minutes=2)
+HOUR = timedelta(hours=1)
 KILLS = 6
 TASKS = 8
+BATCHED = 1_600_000_000
+ANSWER = Replies({}, Send(bytes(8)))
 
 
 async def live(directory: Path, life: int) -> None:
-    """Every task: a message with two deliveries, one of which is settled; two lines for two acknowledgements."""
+    """Every task, without end: a message that asks for a downlink and sets an alarm, with two deliveries, of which one
+    is settled with an answer; then two lines of another message, which are joined and settled. Each is acknowledged.
+    """
     store = await open_sqlite(directory)
 
     async def work(task: int) -> None:
@@ -30,10 +49,24 @@ async def live(directory: Path, life: int) -> None:
         while True:
             message = a_message(number, device=f"{life * TASKS + task:X}")
             first, second = a_delivery(message, 0), a_delivery(message, 1)
-            await store.accept([an_arrival(message, held=[first, second])], worker="w", lease=LEASE, now=NOW)
+            alarm = an_alarm(message.event, kind=AlarmKind.GATHERED)
+            arrival = an_arrival(
+                message,
+                held=[first, second],
+                alarms=[alarm],
+                downlink=a_downlink(message, asked_at=NOW + number * HOUR),
+            )
+            await store.accept([arrival], worker="w", lease=LEASE, now=NOW)
             print("accepted", message.id, flush=True)  # noqa: T201 - this is how it acknowledges
-            await store.settle([a_settlement(a_lease(second), Done())])
+            await store.settle([a_settlement(a_lease(second), Done(), replies=ANSWER)])
             print("settled", message.id, flush=True)  # noqa: T201
+            batched = a_message(number, device=message.device, time=BATCHED)
+            lines = [a_delivery(batched, ordinal, request=a_line()) for ordinal in range(2)]
+            await store.accept([an_arrival(batched, held=lines)], worker="w", lease=LEASE, now=NOW)
+            await store.join([a_batch([a_lease(line) for line in lines])])
+            print("joined", batched.id, flush=True)  # noqa: T201
+            await store.settle([a_settlement(a_lease(lines[0]), GiveUp("refused"))])
+            print("ended", batched.id, flush=True)  # noqa: T201
             number += 1
 
     await asyncio.gather(*map(work, range(TASKS)))
@@ -52,20 +85,42 @@ def die(directory: Path, life: int, *, after: int) -> list[list[str]]:
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     dice = random.Random(20_260_101)
-    accepted, settled = set[str](), set[str]()
+    acknowledged: dict[str, set[str]] = {what: set() for what in ("accepted", "settled", "joined", "ended")}
     for life in range(KILLS):
         for what, message_id in die(tmp_path, life, after=dice.randint(1, 150)):
-            (accepted if what == "accepted" else settled).add(message_id)
+            acknowledged[what].add(message_id)
 
         store = await open_sqlite(tmp_path)
         records = await store.deliveries(DeliveryFilter(), limit=1_000_000)
         kept = {record.delivery.id: record for record in records}
-        assert accepted <= {delivery_id.message for delivery_id in kept}
-        assert settled <= {i.message for i, record in kept.items() if record.delivery.state is State.DELIVERED}
+        assert acknowledged["accepted"] <= {delivery_id.message for delivery_id in kept}
+        for what, state in (("settled", State.DELIVERED), ("ended", State.UNDELIVERED)):
+            assert acknowledged[what] <= {i.message for i, record in kept.items() if record.delivery.state is state}
 
-        # Whole or absent: a message with both deliveries, a delivery that is done with its attempt.
+        # Whole or absent: a message with both deliveries, its alarm and its request; what is done with its attempt, and
+        # with its answer.
         assert len(kept) == 2 * len({delivery_id.message for delivery_id in kept})
-        assert all(len(r.attempts) == (r.delivery.state is State.DELIVERED) for r in records)
+        alarms = {alarm.subject for alarm in await store.alarms_due(now=NOW, limit=1_000_000)}
+        for (message_id, ordinal), record in kept.items():
+            delivery = record.delivery
+            if message_id.startswith(f"{BATCHED:08x}"):
+                carrier, line = (kept[DeliveryId(message_id, place)].delivery for place in (0, 1))
+                assert (
+                    carrier.batch == line.batch == (carrier.id if message_id in acknowledged["joined"] else line.batch)
+                )
+                assert (carrier.batch, carrier.state, line.state) in (
+                    (None, State.PENDING, State.PENDING),
+                    (carrier.id, State.PENDING, State.JOINED),
+                    (carrier.id, State.UNDELIVERED, State.UNDELIVERED),
+                )
+                assert len(record.attempts) == (delivery.state is State.UNDELIVERED and ordinal == 0)
+            else:
+                request = await store.downlink(message_id)
+                assert request is not None
+                assert message_id[:EVENT_DIGITS] in alarms
+                assert len(record.attempts) == (delivery.state is State.DELIVERED)
+                if ordinal == 1:
+                    assert (request.state is DownlinkState.READY) == (delivery.state is State.DELIVERED)
         counts = await store.counts()
         assert counts == {state: sum(r.delivery.state is state for r in records) for state in State}
 
@@ -75,7 +130,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             DeliveryId(*i) for i, record in kept.items() if record.delivery.state is State.PENDING
         }
         await store.close()
-    assert len(accepted) > KILLS
+    assert all(len(ids) > KILLS for ids in acknowledged.values())
 
 
 if __name__ == "__main__":

@@ -3,20 +3,37 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import StoreBusy, StoreError, StoreFull
+from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import Delivery, Done, GiveUp, Lease, State
+from reconciler.model.downlink import DownlinkState, InfoCode
+from reconciler.model.message import MessageType
 from reconciler.model.resource import Key
-from reconciler.store.protocol import DeliveryFilter
+from reconciler.store.protocol import DeliveryFilter, Heard
 from reconciler.store.sqlite import SqliteStore, open_sqlite
 from reconciler.store.sqlite_file import SqliteFile
-from tests.builders import NOW, a_definition, a_delivery, a_lease, a_message, a_revision, a_settlement, an_arrival
+from tests.builders import (
+    NOW,
+    a_batch,
+    a_definition,
+    a_delivery,
+    a_downlink,
+    a_lease,
+    a_line,
+    a_message,
+    a_revision,
+    a_settlement,
+    an_alarm,
+    an_arrival,
+)
 
 LEASE = timedelta(minutes=2)
 
@@ -86,6 +103,29 @@ async def test_leases_of_the_process_before_are_void(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path)
     assert await store.settle([a_settlement(lease, Done())]) == [False]
     assert await claim(store) == [lease.delivery]
+    await store.close()
+
+
+async def test_what_was_promised_is_there_after_reopening(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    messages = [a_message(number) for number in range(3)]
+    lines = [a_delivery(message, request=a_line()) for message in messages]
+    arrivals = [an_arrival(m, held=[line]) for m, line in zip(messages, lines, strict=True)]
+    arrivals[0] = replace(arrivals[0], alarms=(an_alarm(),), downlink=a_downlink(messages[0]))
+    await store.accept(arrivals, worker="w", lease=LEASE, now=NOW)
+    batch = a_batch([a_lease(line) for line in lines])
+    assert await store.join([batch]) == [True]
+    await store.clock_stepped(timedelta(seconds=3))
+    await store.close()
+
+    store = await open_sqlite(tmp_path)
+    assert await store.settle([a_settlement(batch.lines[0], Done())]) == [False]
+    (carrier,) = await claim(store)
+    assert (carrier.request, carrier.batch) == (batch.request, lines[0].id)
+    assert (await store.counts())[State.JOINED] == 2
+    assert await store.alarms_due(now=NOW + LEASE, limit=9) == [an_alarm(due_at=NOW + timedelta(seconds=3))]
+    assert await store.last_heard("1C178") == Heard(messages[2], NOW + timedelta(seconds=3))
+    assert await store.expire_downlinks(now=NOW + LEASE) == 1
     await store.close()
 
 
@@ -194,7 +234,7 @@ async def test_a_full_disk_fails_what_was_asked_and_nothing_else(file: SqliteFil
         await hold(store, *range(10, 500))
     with pytest.raises(StoreFull):
         await store.publish(a_revision([a_definition(content={"body": "x" * 100_000})]))
-    assert await store.counts() == {State.PENDING: 10, State.DELIVERED: 0, State.UNDELIVERED: 0}
+    assert await store.counts() == dict.fromkeys(State, 0) | {State.PENDING: 10}
     assert await store.message(a_message(10).id) is None
 
     await limit(1_000_000)
@@ -228,6 +268,8 @@ async def test_a_mistake_of_one_caller_is_not_the_others(store: SqliteStore) -> 
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers] == [list, ValueError, list]
+    with pytest.raises(ValueError, match="one line at least"):
+        await store.join([a_batch([])])
     assert (await store.counts())[State.PENDING] == 2
 
 
@@ -284,3 +326,63 @@ async def test_the_price_of_finding_work_does_not_grow_with_what_is_pending(tmp_
 
     few, many = await price(100), await price(5_000)
     assert all(most <= 2 * least + 5 for least, most in zip(few, many, strict=True)), (few, many)
+
+
+async def test_the_price_of_an_alarm_or_request_does_not_grow_with_how_many_there_are(tmp_path: Path) -> None:
+    async def price(count: int) -> dict[str, int]:
+        """Steps of SQLite's machine, in tens, for everything that is asked while so many stand."""
+        file = await SqliteFile.open(tmp_path / str(count))
+        store = await SqliteStore.on(file)
+        messages = [a_message(number) for number in range(count)]
+        hour = timedelta(hours=1)
+        # One device that the network never reports on, and as many that wait to be heard.
+        given = [
+            an_arrival(
+                message,
+                alarms=[an_alarm(f"{number:X}"), an_alarm(message.event, kind=AlarmKind.GATHERED)],
+                downlink=a_downlink(message, state=DownlinkState.SERVED, asked_at=NOW - number * hour),
+            )
+            for number, message in enumerate(messages)
+        ]
+        others = [a_message(number, device=f"{number:X}") for number in range(count)]
+        given += [an_arrival(other, downlink=a_downlink(other, state=DownlinkState.READY)) for other in others]
+        await store.accept(given, worker="w", lease=LEASE, now=NOW)
+        asking, answer = a_message(count + 1), a_message(1, kind=MessageType.ACKNOWLEDGE)
+        arrivals = {
+            "ask": an_arrival(asking, downlink=a_downlink(asking, asked_at=NOW + hour)),
+            "report": an_arrival(answer, reported=InfoCode.ACKED),
+            "set": an_arrival(a_message(count + 2), alarms=[an_alarm("0"), an_alarm("FFFF")]),
+            "end": an_arrival(a_message(count + 3), ends=an_alarm("1")),
+        }
+        ask: dict[str, Callable[[], Awaitable[object]]] = {
+            "next_alarm_at": store.next_alarm_at,
+            "alarms_due": lambda: store.alarms_due(now=NOW, limit=5),
+            "move_alarms": lambda: store.move_alarms([an_alarm("2", due_at=NOW + hour)]),
+            "end_alarms": lambda: store.end_alarms([an_alarm("3")]),
+            "serve_downlinks": lambda: store.serve_downlinks(limit=5, now=NOW),
+            "expire_downlinks": lambda: store.expire_downlinks(now=NOW),
+            "downlink": lambda: store.downlink(messages[0].id),
+            **{
+                name: lambda arrival=arrival: store.accept([arrival], worker="w", lease=LEASE, now=NOW)  # type: ignore[misc]
+                for name, arrival in arrivals.items()
+            },
+        }
+        steps = 0
+
+        def tick() -> None:
+            nonlocal steps
+            steps += 1
+
+        for direction in (file.write, file.read):
+            await direction(lambda connection: connection.set_progress_handler(tick, 10))
+        prices = {}
+        for name, question in ask.items():
+            steps = 0
+            await question()
+            prices[name] = steps
+        assert (await store.downlink(asking.id)) == a_downlink(asking, asked_at=NOW + hour)
+        await store.close()
+        return prices
+
+    few, many = await price(100), await price(4_000)
+    assert {name: (few[name], many[name]) for name in few if many[name] > 2 * few[name] + 10} == {}

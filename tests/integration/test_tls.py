@@ -127,6 +127,14 @@ async def test_names_are_matched_alike_in_both_modes(tls: Tls, send_sni: bool, n
 
 @on_every_loop
 @both_modes
+async def test_a_common_name_counts_for_nothing(tls: Tls, send_sni: bool) -> None:
+    certificate = authority().issue_cert("127.0.0.1", common_name="sink.test")
+    reason, _ = await refusal(tls, Server(certificate), send_sni=send_sni)
+    assert reason == "tls-certificate"
+
+
+@on_every_loop
+@both_modes
 @pytest.mark.parametrize(("name", "host"), [("*.sink.test", "eu.sink.test"), ("127.0.0.1", "127.0.0.1")])
 async def test_wildcards_and_addresses_are_accepted_in_both_modes(
     tls: Tls, send_sni: bool, name: str, host: str

@@ -25,7 +25,7 @@ from reconciler.config.project import PROJECT_FILE
 from reconciler.config.settle import settle
 from reconciler.config.source import parse
 from reconciler.diagnostics import Severity
-from reconciler.model.definition import CHANNEL_FIELDS, check_callback, check_device_type
+from reconciler.model.definition import CHANNEL_FIELDS, check_callback, check_device_type, check_together
 from reconciler.model.resource import CallbackType, Key
 
 # Values and their YAML
@@ -234,18 +234,35 @@ _FREE_TEXTS = st.text(max_size=12) | st.sampled_from(
 )
 _CONTENT_TYPES = st.sampled_from(["application/json", "text/plain", "text/html", "x"])
 _HEADERS = st.dictionaries(st.sampled_from(["X-A", "x-a", "Host", "a b", "Authorization"]), _FREE_TEXTS, max_size=3)
-_CALLBACKS = st.fixed_dictionaries(
-    {"type": st.sampled_from(CallbackType).map(str) | st.just("data/uplink"), "channel": st.just("url")},
-    optional={
-        "url": _FREE_TEXTS,
-        "method": st.sampled_from(["GET", "POST", "PUT"]),
-        "headers": _HEADERS,
-        "contentType": _CONTENT_TYPES,
-        "body": _FREE_TEXTS,
-        "payload": _FREE_TEXTS,
-        **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "enabled", "protect"), st.booleans()),
-    },
+_URLS = _FREE_TEXTS | st.sampled_from(
+    ["https://e/?b={batch}", "https://e/x?k=${secret.K}&b={batch}&z", "https://e/{batch}"]
 )
+_ADDRESSES = _FREE_TEXTS | st.sampled_from(
+    ["ops@example.com", "OPS@example.com", "a@[192.0.2.1]", "{device}@e", "", " "]
+)
+_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "url": _URLS,
+    "method": st.sampled_from(["GET", "POST", "PUT"]),
+    "headers": _HEADERS,
+    "contentType": _CONTENT_TYPES,
+    "body": _FREE_TEXTS,
+    "payload": _FREE_TEXTS,
+    "linePattern": _FREE_TEXTS,
+    "recipient": _ADDRESSES | st.lists(_ADDRESSES, min_size=1, max_size=3),
+    "subject": _FREE_TEXTS,
+    "message": _FREE_TEXTS,
+    **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "enabled", "protect"), st.booleans()),
+}
+
+
+def _callbacks(channel: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {"type": st.sampled_from(CallbackType).map(str) | st.just("data/uplink"), "channel": st.just(channel)},
+        optional={name: _FIELDS[name] for name in sorted(CHANNEL_FIELDS[channel] - {"type", "channel"})},
+    )
+
+
+_CALLBACKS = st.one_of(*map(_callbacks, CHANNEL_FIELDS))
 _DEVICE_TYPES = st.fixed_dictionaries(
     {},
     optional={
@@ -277,12 +294,27 @@ class TestDefinitions:
         callback, found = check_callback(Key("t", "c"), content)
         assert (callback is None) == any(each.severity is Severity.ERROR for each in found)
         for each in found:
-            assert each.path[0] in CHANNEL_FIELDS["url"]
+            assert each.path[0] in CHANNEL_FIELDS[value["channel"]]
             if each.offset is not None:
                 text: Any = content
                 for step in each.path:
                     text = text[step]
                 assert 0 <= each.offset <= len(text)
+
+    @given(_DEVICE_TYPES, st.lists(_CALLBACKS, max_size=4))
+    def test_agree_or_are_found_to_disagree_at_places_that_exist(
+        self, value: dict[str, Any], callbacks: list[dict[str, Any]]
+    ) -> None:
+        contents = {Key("t"): device_type_content(value)}
+        for index, each in enumerate(callbacks):
+            contents[Key("t", f"c{index}")] = callback_content(each, inherited="")
+        found = [*check_together(Key("t"), contents)]
+        for joint in found:
+            assert joint.key in contents
+            assert {place.key for place in joint.others} <= contents.keys()
+        hooks = [each for each in contents.values() if each.get("downlinkHook") and each["type"] == "data/bidir"]
+        twice = [joint for joint in found if joint.finding.severity is Severity.ERROR]
+        assert len(twice) == max(len([each for each in hooks if each["channel"] != "email"]) - 1, 0)
 
     @given(_DEVICE_TYPES)
     def test_are_device_types_or_have_an_error(self, value: dict[str, Any]) -> None:

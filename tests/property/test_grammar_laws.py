@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
+from unicodedata import category
 from urllib.parse import parse_qsl, unquote
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import GrammarError
+from reconciler.grammar.batch_url import BatchUrl, parse_batch_url, parse_line_pattern
 from reconciler.grammar.body import parse_form_body, parse_json_body
 from reconciler.grammar.escape import Context, Json, escape, text_form
 from reconciler.grammar.payload import Field, Kind, PayloadConfig, Value, format_fields, problems
@@ -24,6 +26,7 @@ from reconciler.grammar.template import (
     from_parts,
     join,
     parse_header_value,
+    parse_subject,
     parse_text_body,
     redact,
     to_parts,
@@ -219,10 +222,34 @@ def test_a_rendered_path_has_exactly_the_segments_of_the_template(x: Value, y: V
         assert unquote(segments[2]) == text_form(x)
 
 
-@given(_VALUES)
-def test_a_rendered_header_stays_on_its_line(x: Value) -> None:
-    rendered = _text(parse_header_value("a {x} b").render({"x": x}))
+@pytest.mark.parametrize("parse", [parse_header_value, parse_subject])
+@given(x=_VALUES)
+def test_a_rendered_header_stays_on_its_line(parse: Callable[[str], Template], x: Value) -> None:
+    rendered = _text(parse("a {x} b").render({"x": x}))
     assert all(character >= " " and character != "\x7f" for character in rendered)
+    assert len(rendered.splitlines()) == 1
+
+
+@given(st.lists(st.tuples(_VALUES, _VALUES), min_size=1, max_size=4))
+def test_a_batch_has_the_pairs_of_its_url_and_a_line_for_each_message(messages: list[tuple[Value, Value]]) -> None:
+    url, pattern = parse_batch_url("http://a/in?k=1&lines={batch}&z="), parse_line_pattern("{x};&k=2 {y}")
+    lines = "%0A".join(_text(pattern.render({"x": x, "y": y})) for x, y in messages)
+    query = f"{url.before.render({})}{lines}{url.after.render({})}"
+    names, values = zip(*parse_qsl(query, keep_blank_values=True, strict_parsing=True), strict=True)
+    assert names == ("k", "lines", "z")
+    assert (values[0], values[2]) == ("1", "")
+    received = values[1].splitlines()
+    assert len(received) == len(messages)
+    for line, (x, y) in zip(received, messages, strict=True):
+        assert line == f"{_on_one_line(x)};&k=2 {_on_one_line(y)}"
+
+
+def _on_one_line(value: Value) -> str:
+    return "".join(" " if _is_separator(character) else character for character in text_form(value))
+
+
+def _is_separator(character: str) -> bool:
+    return category(character) == "Cc" or character in "\u2028\u2029"
 
 
 @given(_VALUES, _VALUES)
@@ -231,22 +258,32 @@ def test_values_are_put_in_once_and_never_read_again(x: Value, y: Value) -> None
     assert template.render({"x": x, "y": y}) == f"{text_form(x)}|{text_form(y)}|{text_form(x)}"
 
 
-@pytest.mark.parametrize("frame", ["{}", '"{}"', "a={}", "http://a/{}"])
-@pytest.mark.parametrize("parse", [parse_url, parse_json_body, parse_form_body, parse_header_value, parse_text_body])
+_PARSERS = [
+    *(parse_url, parse_batch_url, parse_json_body, parse_form_body, parse_header_value, parse_subject),
+    *(parse_text_body, parse_line_pattern),
+]
+
+
+@pytest.mark.parametrize("frame", ["{}", '"{}"', "a={}", "http://a/{}", "http://a/?b={batch}{}"])
+@pytest.mark.parametrize("parse", _PARSERS)
 @given(text=_TEXTS, x=_VALUES)
 def test_a_text_is_a_template_or_refused_at_a_place_within(
-    parse: Callable[[str], Template | UrlTemplate], frame: str, text: str, x: Value
+    parse: Callable[[str], Template | UrlTemplate | BatchUrl], frame: str, text: str, x: Value
 ) -> None:
     whole = frame.replace("{}", text)
     match _parsed(parse, whole):
         case GrammarError() as error:
             assert error.text == whole
             assert 0 <= error.offset <= len(whole)
+        case BatchUrl() as url:
+            redact(join(url.path.render({}), url.before.render({}), url.after.render({}))).encode()
         case template:
             redact(template.render({"x": x})).encode()
 
 
-def _parsed(parse: Callable[[str], Template | UrlTemplate], text: str) -> Template | UrlTemplate | GrammarError:
+def _parsed(
+    parse: Callable[[str], Template | UrlTemplate | BatchUrl], text: str
+) -> Template | UrlTemplate | BatchUrl | GrammarError:
     try:
         return parse(text)
     except GrammarError as error:

@@ -3,7 +3,9 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,13 +13,28 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from reconciler.model.alarm import Alarm, AlarmKind
 from reconciler.model.delivery import Accepted, Delivery, Done, GiveUp, Lease, Refused, RetryAt, State, Step
+from reconciler.model.downlink import DownlinkState, Failed, InfoCode, NoData, Replies, Send
+from reconciler.model.message import Message, MessageType
 from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY
 from reconciler.store.memory import MemoryStore
-from reconciler.store.protocol import Arrival, DeliveryFilter, Store
+from reconciler.store.protocol import Arrival, DeliveryFilter, Heard, Kept, Store
 from reconciler.store.sqlite import open_sqlite
-from tests.builders import NOW, a_definition, a_delivery, a_message, a_revision, a_settlement, an_arrival
+from tests.builders import (
+    NOW,
+    a_batch,
+    a_definition,
+    a_delivery,
+    a_downlink,
+    a_line,
+    a_message,
+    a_revision,
+    a_settlement,
+    an_alarm,
+    an_arrival,
+)
 
 T = TypeVar("T")
 
@@ -29,28 +46,78 @@ CALLBACKS = (Key("tracker", "telemetry"), Key("tracker", "alarms"))
 DEVICES = ("1", "1C178")
 
 few = st.integers(0, 4)
+numbers = st.integers(0, 12)
+stations = st.sampled_from(["0AF0", "0AF1"])
+replies = st.sampled_from(
+    [
+        None,
+        Replies({"1": Send(bytes(8)), "1C178": Failed(InfoCode.NO_ANSWER)}, NoData()),
+        Replies({"1": Failed(InfoCode.INVALID_PAYLOAD)}, Send(bytes(range(8)))),
+        Replies({}, NoData()),
+    ]
+)
+steps = st.sampled_from([Done(), GiveUp("refused"), RetryAt(NOW + 20 * SECOND)])
+
+
+def message_number(number: int, station: str = "0AF0") -> Message:
+    """A few events of two devices: uplinks with receptions, and some of other types."""
+    kind = {9: MessageType.STATUS, 10: MessageType.ERROR, 11: MessageType.ACKNOWLEDGE, 12: MessageType.ERROR}.get(
+        number, MessageType.DATA
+    )
+    return a_message(
+        number, kind=kind, device=DEVICES[number % 2], time=1_700_000_000 + number * 5 % 3, station=station
+    )
+
+
+@st.composite
+def alarms(draw: st.DrawFn) -> Alarm:
+    return an_alarm(
+        draw(st.sampled_from(DEVICES)),
+        kind=draw(st.sampled_from(AlarmKind)),
+        device_type=draw(st.sampled_from(["tracker", "other"])),
+        due_at=NOW + draw(st.integers(-5, 40)) * SECOND,
+    )
 
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> Arrival:
-    """A message, often one that came before, with up to four deliveries due around NOW."""
-    number = draw(st.integers(0, 12))
-    message = a_message(number, device=DEVICES[number % 2], time=1_700_000_000 + number * 5 % 3)
-    deliveries = [
-        a_delivery(
+    """A message, often one that came before, with up to four deliveries due around NOW, and what it sets in motion."""
+    message = message_number(draw(numbers), draw(stations))
+
+    def delivery(ordinal: int) -> Delivery:
+        host, asks = draw(st.sampled_from(HOSTS)), draw(st.booleans())
+        return a_delivery(
             message,
             ordinal,
-            host=draw(st.sampled_from(HOSTS)),
+            host=host,
+            request=a_line(host=host) if asks else None,
+            asks=asks,
             callback=draw(st.sampled_from(CALLBACKS)),
             due_at=NOW + draw(st.sampled_from([-5, 0, 10])) * SECOND,
         )
-        for ordinal in range(draw(few))
-    ]
+
+    deliveries = [delivery(ordinal) for ordinal in range(draw(few))]
     held = [draw(st.booleans()) for _ in deliveries]
-    return an_arrival(
+    arrival = an_arrival(
         message,
         held=[delivery for delivery, now in zip(deliveries, held, strict=True) if now],
         queued=[delivery for delivery, now in zip(deliveries, held, strict=True) if not now],
+        again=[delivery(ordinal) for ordinal in range(draw(st.integers(0, 1)))],
+    )
+    if draw(st.booleans()):
+        return arrival
+    request = a_downlink(
+        message, state=draw(st.sampled_from(DownlinkState)), asked_at=NOW + draw(st.integers(-60, 60)) * SECOND
+    )
+    return replace(
+        arrival,
+        alarms=tuple(draw(st.lists(alarms(), max_size=2))),
+        downlink=draw(st.sampled_from([None, request])),
+        reported=draw(st.sampled_from([None, InfoCode.ACKED])),
+        ends=draw(st.one_of(st.none(), alarms())),
+        unless_heard_after=draw(
+            st.one_of(st.none(), st.builds(lambda n, s: message_number(n, s).id, numbers, stations))
+        ),
     )
 
 
@@ -81,14 +148,20 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
         assert given == expected
         return expected
 
+    @staticmethod
+    async def last_heard(device: str, store: Store) -> Heard | None:
+        return await store.last_heard(device)
+
     @rule(given=st.lists(arrivals(), max_size=4))
     def accept(self, given: Sequence[Arrival]) -> None:
         now = self.now
-        fresh = self.both(lambda store: store.accept(given, worker="w", lease=LEASE, now=now))
-        for arrival, new in zip(given, fresh, strict=True):
-            if new:
+        answers = self.both(lambda store: store.accept(given, worker="w", lease=LEASE, now=now))
+        for arrival, kept in zip(given, answers, strict=True):
+            if kept is Kept.FRESH:
                 self.deliveries += [*arrival.held, *arrival.queued]
                 self.leases += [Lease(delivery, 1, now + LEASE) for delivery in arrival.held]
+            elif kept is Kept.RECEPTION:
+                self.deliveries += arrival.again
 
     @rule(
         seconds=st.integers(0, 12),
@@ -105,13 +178,8 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
             )
         )
 
-    @rule(
-        picks=st.lists(
-            st.tuples(st.integers(0), st.sampled_from([Done(), GiveUp("refused"), RetryAt(NOW + 20 * SECOND)])),
-            max_size=4,
-        )
-    )
-    def settle(self, picks: Sequence[tuple[int, Step]]) -> None:
+    @rule(picks=st.lists(st.tuples(st.integers(0), steps, replies, st.integers(0, 60)), max_size=4))
+    def settle(self, picks: Sequence[tuple[int, Step, Replies | None, int]]) -> None:
         if not self.leases:
             return
         settlements = [
@@ -119,10 +187,19 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
                 self.leases[~(pick % len(self.leases))],
                 step,
                 Accepted(200) if step == Done() else Refused(503, b"busy"),
+                replies=said,
+                started_at=NOW + seconds * SECOND,
             )
-            for pick, step in picks
+            for pick, step, said, seconds in picks
         ]
         self.both(lambda store: store.settle(settlements))
+
+    @rule(picks=st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=4), max_size=3), asks=st.booleans())
+    def join(self, picks: Sequence[Sequence[int]], asks: bool) -> None:
+        if not self.leases:
+            return
+        batches = [a_batch([self.leases[~(pick % len(self.leases))] for pick in lines], asks=asks) for lines in picks]
+        self.both(lambda store: store.join(batches))
 
     @rule(picks=st.lists(st.integers(0), max_size=3))
     def release(self, picks: Sequence[int]) -> None:
@@ -134,6 +211,31 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
         now = self.now
         ids = [self.deliveries[~(pick % len(self.deliveries))].id for pick in picks if self.deliveries]
         self.both(lambda store: store.replay(ids, now=now))
+
+    @rule(given=st.lists(alarms(), max_size=3))
+    def move_alarms(self, given: Sequence[Alarm]) -> None:
+        self.both(lambda store: store.move_alarms(given))
+
+    @rule(given=st.lists(alarms(), max_size=3))
+    def end_alarms(self, given: Sequence[Alarm]) -> None:
+        self.both(lambda store: store.end_alarms(given))
+
+    @rule(device_type=st.sampled_from(["tracker", "other"]), seconds=st.integers(-5, 40))
+    def hasten_silences(self, device_type: str, seconds: int) -> None:
+        self.both(lambda store: store.hasten_silences(device_type, by=NOW + seconds * SECOND))
+
+    @rule(seconds=st.integers(-20, 20))
+    def step_the_clock(self, seconds: int) -> None:
+        self.both(lambda store: store.clock_stepped(seconds * SECOND))
+
+    @rule(limit=few, seconds=st.integers(-60, 120), number=st.one_of(st.none(), numbers))
+    def serve(self, limit: int, seconds: int, number: int | None) -> None:
+        message = None if number is None else message_number(number).id
+        self.both(lambda store: store.serve_downlinks(limit=limit, now=NOW + seconds * SECOND, message=message))
+
+    @rule(seconds=st.integers(-60, 120))
+    def expire(self, seconds: int) -> None:
+        self.both(lambda store: store.expire_downlinks(now=NOW + seconds * SECOND))
 
     @rule(names=st.sets(st.sampled_from("abcd")), owner=st.sampled_from(["mine", "theirs"]))
     def publish(self, names: set[str], owner: str) -> None:
@@ -175,11 +277,14 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
         before = self.deliveries[pick % len(self.deliveries)].id if self.deliveries and pick % 2 else None
         self.both(lambda store: store.deliveries(where, limit=limit, before=before))
 
-    @rule(number=st.integers(0, 12), device=st.sampled_from(DEVICES), limit=st.integers(1, 6))
-    def read(self, number: int, device: str, limit: int) -> None:
-        message = a_message(number, device=DEVICES[number % 2], time=1_700_000_000 + number * 5 % 3)
+    @rule(number=numbers, station=stations, device=st.sampled_from(DEVICES), limit=st.integers(1, 6))
+    def read(self, number: int, station: str, device: str, limit: int) -> None:
+        message = message_number(number, station)
         self.both(lambda store: store.message(message.id))
+        self.both(lambda store: store.receptions(message.event))
+        self.both(lambda store: store.downlink(message.id))
         self.both(lambda store: store.messages_of(device, limit=limit))
+        self.both(lambda store: store.alarms_due(now=NOW + number * SECOND, limit=limit))
         self.both(lambda store: store.revision(number))
         self.both(lambda store: store.history(limit=limit, before=number))
 
@@ -189,6 +294,10 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
         self.both(lambda store: store.backlog())
         self.both(lambda store: store.next_claim_at())
         self.both(lambda store: store.current())
+        self.both(lambda store: store.next_alarm_at())
+        self.both(lambda store: store.alarms_due(now=NOW + timedelta(days=1), limit=100))
+        for device in DEVICES:
+            self.both(partial(self.last_heard, device))
 
 
 SqliteKeepsTheReference.TestCase.settings = settings(max_examples=30, stateful_step_count=30)

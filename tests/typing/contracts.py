@@ -8,10 +8,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_type
 
-from reconciler.model.delivery import Accepted, Delivery, DeliveryId, HttpRequest, Lease, Outcome, State, Step
+from reconciler.model.delivery import (
+    Accepted,
+    Delivery,
+    DeliveryId,
+    HttpRequest,
+    Lease,
+    Mail,
+    Outcome,
+    Sendable,
+    State,
+    Step,
+)
 from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import Key
+from reconciler.runtime.channels.dispatch import Channels
 from reconciler.runtime.channels.http import HttpChannel
+from reconciler.runtime.channels.mail import MailChannel
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.retry import OPERATOR_POLICY, next_step
 from reconciler.store.memory import MemoryStore
@@ -22,9 +35,13 @@ from reconciler.targets.protocol import Target
 
 
 def implementations_fit_their_protocols(
-    memory: MemoryStore, sqlite: SqliteStore, http: HttpChannel, engine: EngineTarget
-) -> tuple[Sequence[Store], Channel[HttpRequest], Target]:
-    return [memory, sqlite], http, engine
+    memory: MemoryStore, sqlite: SqliteStore, http: HttpChannel, mail: MailChannel, engine: EngineTarget
+) -> tuple[Sequence[Store], Channel[HttpRequest], Channel[Mail], Channel[Sendable], Target]:
+    return [memory, sqlite], http, mail, Channels(http=http, mail=mail), engine
+
+
+def a_channel_of_one_kind_does_not_send_the_other(http: HttpChannel) -> Channel[Sendable]:
+    return http  # type: ignore[return-value]
 
 
 def a_store_is_each_of_its_roles(store: Store) -> tuple[Revisions, Inbox, Outbox, Journal]:

@@ -15,7 +15,7 @@ __all__ = [
     "deliveries_as_text",
     "delivery_as_text",
     "explanation_as_text",
-    "request_as_text",
+    "preview_as_text",
     "warnings_as_text",
 ]
 
@@ -56,6 +56,8 @@ def delivery_as_text(delivery: Json, *, paint: Paint) -> str:
     ]
     if delivery["dueAt"]:
         rows.append(("next try", delivery["dueAt"]))
+    if delivery["batch"]:
+        rows.append(("batch", "carried by this delivery" if _carries(delivery) else f"carried by {delivery['batch']}"))
     lines = [
         f"delivery {paint.strong(delivery['id'])}: {_state(delivery['state'], paint)}",
         *indent(columns(rows), by=2),
@@ -63,7 +65,7 @@ def delivery_as_text(delivery: Json, *, paint: Paint) -> str:
         "",
         *indent(_request_lines(delivery["request"], paint), by=2),
         "",
-        *indent(_attempts(delivery["log"], paint), by=2),
+        *indent(_attempts(delivery, paint), by=2),
     ]
     return "\n".join(lines) + "\n"
 
@@ -77,7 +79,7 @@ def attempt_line(delivery: Json, *, paint: Paint) -> str:
         attempt["startedAt"],
         _state(delivery["state"], paint),
         visible(delivery["callback"]),
-        f"{delivery['request']['method']} {visible(delivery['request']['url'])}",
+        _summary(delivery["request"]),
         _outcome(attempt),
         f"attempt {attempt['number']}, {attempt['durationMs']:.1f} ms",
         delivery["id"],
@@ -90,9 +92,15 @@ def explanation_as_text(explanation: Json, *, paint: Paint) -> str:
     return "\n".join(_explanation(explanation, paint)) + "\n"
 
 
-def request_as_text(request: Json, *, paint: Paint) -> str:
-    """A request as it goes over the wire, without what the connection adds."""
-    return "\n".join(_request_lines(request, paint)) + "\n"
+def preview_as_text(request: Json, *, paint: Paint) -> str:
+    """What a callback would send, without what the connection or the mail server adds.
+
+    `cli.previewing.Previewed.request` has the form.
+    """
+    lines = _request_lines(request, paint)
+    if "batch" in request:
+        lines = [f"line: {visible(request['line'])}", "", *_request_lines(request["batch"], paint)]
+    return "\n".join(lines) + "\n"
 
 
 def warnings_as_text(warnings: Sequence[str], *, paint: Paint) -> str:
@@ -104,6 +112,12 @@ def _explanation(explanation: Json, paint: Paint) -> Iterator[str]:
     message = dict(explanation["message"])
     yield f"message {paint.strong(message.pop('id'))}"
     yield from indent(columns([(name, _value(value)) for name, value in message.items() if value is not None]), by=2)
+    if explanation["receptions"]:
+        yield ""
+        yield from _receptions(explanation["receptions"])
+    if explanation["downlink"] is not None:
+        yield ""
+        yield from _downlink(explanation["downlink"], paint)
     yield ""
     if explanation["unknownDeviceType"]:
         yield f"Its device type is not declared in revision {explanation['revision']}, so no callback could fire."
@@ -119,33 +133,100 @@ def _explanation(explanation: Json, paint: Paint) -> Iterator[str]:
         if callback["decoded"]:
             yield "  decoded"
             yield from indent(columns([(visible(name), _value(v)) for name, v in callback["decoded"].items()]), by=4)
-        delivery = callback["delivery"]
-        if delivery is not None:
+        for delivery in callback["deliveries"]:
             yield f"  delivery {delivery['id']}: {_state(delivery['state'], paint)}"
             yield from indent(_delivered(delivery, paint), by=4)
+
+
+def _receptions(receptions: Sequence[Json]) -> Iterator[str]:
+    """The same message as other stations heard it; each is a message of its own."""
+    yield "Reported by other stations too."
+    rows = [("STATION", "RSSI", "SNR", "RECEIVED AT", "MESSAGE")]
+    rows += [
+        (*(_level(each[name]) for name in ("station", "rssi", "snr")), each["receivedAt"], each["id"])
+        for each in receptions
+    ]
+    yield from indent(columns(rows), by=2)
+
+
+def _level(value: object) -> str:
+    return "-" if value is None else _value(value)
+
+
+def _downlink(downlink: Json, paint: Paint) -> Iterator[str]:
+    """What became of the device's request, in words."""
+    data, until = downlink["data"] or "", downlink["expiresAt"]
+    match downlink["state"]:
+        case "asked":
+            told = f"{paint.changed('asked')}; the device waits for an answer until {until}."
+        case "ready":
+            told = f"{paint.changed('ready')}: {data} waits for the network side until {until}."
+        case "served":
+            told = f"{paint.changed('served')}: {data} was handed to the network side, whose result is not known yet."
+        case "declined":
+            told = f"{paint.good('declined')}: the callback answered that there is nothing to send."
+        case _:
+            colour = paint.good if downlink["infoCode"] == 0 else paint.bad
+            code = f"{colour('ended')} with infoCode {downlink['infoCode']}"
+            told = f"{code}{f', data {data}' if data else ''}. {visible(downlink['infoMessage'] or '')}."
+    yield f"The device asked for a downlink at {downlink['askedAt']}."
+    yield f"  {told}"
 
 
 def _delivered(delivery: Json, paint: Paint) -> Iterator[str]:
     """The request of a delivery, what was odd about it, and what came of it."""
     yield from _warnings(delivery["warnings"], paint)
     yield from _request_lines(delivery["request"], paint)
-    yield from _attempts(delivery["log"], paint)
+    yield from _attempts(delivery, paint)
     if delivery["dueAt"]:
         yield f"next try at {delivery['dueAt']}"
 
 
 def _request_lines(request: Json, paint: Paint) -> list[str]:
-    lines = [f"{paint.strong(request['method'])} {visible(request['url'])}"]
-    lines += [f"{visible(name)}: {visible(value)}" for name, value in request["headers"].items()]
-    if request["body"] is not None:
-        lines += ["", *(visible(line) for line in request["body"].splitlines())]
-    return lines
+    match request["kind"]:
+        case "mail":
+            return [
+                f"{paint.strong('mail')} to {visible(request.get('recipient') or 'each of its recipients')}",
+                f"To: {visible(', '.join(request['recipients']))}",
+                f"Subject: {visible(request['subject'])}",
+                *_text(request["text"]),
+            ]
+        case "batch-line":
+            return [*_request_head(request, paint), f"{{batch}}: {visible(request['line'])}"]
+        case _:
+            return [*_request_head(request, paint), *([] if request["body"] is None else _text(request["body"]))]
 
 
-def _attempts(log: Sequence[Json], paint: Paint) -> Iterator[str]:
-    if not log:
+def _request_head(request: Json, paint: Paint) -> list[str]:
+    headers = (f"{visible(name)}: {visible(value)}" for name, value in request["headers"].items())
+    return [f"{paint.strong(request['method'])} {visible(request['url'])}", *headers]
+
+
+def _text(text: str) -> list[str]:
+    """A body behind its empty line."""
+    return ["", *(visible(line) for line in text.splitlines())]
+
+
+def _summary(request: Json) -> str:
+    """Where a request goes, on one line."""
+    if request["kind"] == "mail":
+        return f"mail to {visible(request['recipient'])}"
+    return f"{request['method']} {visible(request['url'])}"
+
+
+def _carries(delivery: Json) -> bool:
+    return bool(delivery["batch"] == delivery["id"])
+
+
+def _attempts(delivery: Json, paint: Paint) -> Iterator[str]:
+    if delivery["batch"] and not _carries(delivery):
+        # Its attempts are those of the delivery that carries the batch; this is the command that shows them.
+        yield "sent in a batch; the delivery that carries it has the attempts:"
+        yield ""
+        yield f"    reconciler deliveries show {delivery['batch']}"
+    elif not delivery["log"]:
         yield "not attempted yet"
-    for attempt in log:
+    for attempt in delivery["log"]:
         colour = paint.good if attempt["outcome"] == "accepted" else paint.bad
         line = f"attempt {attempt['number']} at {attempt['startedAt']}: {colour(_outcome(attempt))}"
         yield f"{line} after {attempt['durationMs']:.1f} ms"

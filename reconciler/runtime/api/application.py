@@ -19,10 +19,12 @@ from reconciler.runtime.api.answers import DoorError, error_answer, send_json, s
 from reconciler.runtime.api.bodies import Disconnected
 from reconciler.runtime.api.deliveries import Deliveries
 from reconciler.runtime.api.doors import Door, admit
+from reconciler.runtime.api.downlinks import Downlinks
 from reconciler.runtime.api.health import Health
 from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
 from reconciler.runtime.api.messages import Messages
 from reconciler.runtime.api.metrics import ConnectionCounts, Metrics
+from reconciler.runtime.api.networks.doors import Networks
 from reconciler.runtime.api.revisions import Revisions
 from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
 from reconciler.runtime.api.tokens import Tokens
@@ -43,7 +45,8 @@ def application(
 ) -> ASGIApp:
     """Everything that the engine answers.
 
-    `stopping` ends streams, so that a server need not wait for them; `connections` are counted by the engine's channel.
+    `stopping` ends streams and whoever waits, so that a server need not wait for them; `connections` are counted by the
+    engine's channel.
     """
     ingest = Ingest(engine, tokens)
     doors = (
@@ -53,7 +56,9 @@ def application(
         *Messages(engine).doors(),
         *Stream(engine, stopping=stopping, heartbeat_seconds=heartbeat_seconds).doors(),
         *Deliveries(engine).doors(),
+        *Downlinks(engine, stopping=stopping).doors(),
         *Revisions(engine).doors(),
+        *Networks(engine).doors(),
     )
     return _Application(ingest, Router(_routes(doors, tokens), redirect_slashes=False, default=_nowhere))
 

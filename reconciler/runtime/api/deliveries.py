@@ -2,7 +2,7 @@
 
 1. A list is ordered by descending id, newest event first; `next` continues it, and stays right while new ones arrive.
 2. A replay names deliveries by id or by what they have in common. Only finished ones are sent again; the answer tells
-   how many.
+   how many. A line of a batch stands for the batch: it is sent again as a whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -113,7 +113,9 @@ def _finished(wanted: Mapping[str, object]) -> tuple[DeliveryFilter, int]:
         texts[name] = value
     where = _filter(texts)
     if where.state not in (State.UNDELIVERED, State.DELIVERED):
-        raise _invalid("“state” says what to replay: undelivered, or delivered. What is pending is being sent anyway.")
+        raise _invalid(
+            "“state” says what to replay: undelivered, or delivered. What is pending or joined is being sent anyway."
+        )
     limit = wanted.get("limit", 1000)
     if type(limit) is not int or not 1 <= limit <= _MAX_REPLAYED:
         raise _invalid(f"“limit” takes a number from 1 to {_MAX_REPLAYED}.")

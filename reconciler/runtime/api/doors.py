@@ -20,7 +20,7 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[ASGIApp]]
 class Door:
     """One method of one path. `scope` is what a token needs to open it; None leaves it open to all."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT"]
     path: str
     scope: Scope | None
     endpoint: Endpoint

@@ -1,28 +1,40 @@
 """Model values → the JSON of the engine's doors.
 
-Names are camelCase, times ISO 8601 in UTC with milliseconds, keys `device-type/callback`. Secrets appear as
-`${secret.NAME}`; a password that stands in a URL in clear is not shown either.
+1. Names are camelCase, times ISO 8601 in UTC with milliseconds, keys `device-type/callback`.
+2. Secrets appear as `${secret.NAME}`; a password that stands in a URL in clear is not shown either.
+3. What can be of several kinds says so in `kind`, and its other members depend on it.
+4. A message has the fields with which it can be sent again; objects and arrays among them are JSON.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
+from urllib.parse import unquote
 
-from reconciler.grammar.template import Rendered, redact
+import orjson
+
+from reconciler.codec.message_fields import SHAPES
+from reconciler.grammar.escape import Json
+from reconciler.grammar.payload import Value
+from reconciler.grammar.template import Rendered, Secret, redact
 from reconciler.model.definition import JsonValue
 from reconciler.model.delivery import (
     LIFECYCLE,
     Accepted,
     Attempt,
+    BatchLine,
     Delivery,
     HttpRequest,
+    Mail,
     Refused,
+    Request,
     RetryAt,
     Settlement,
     State,
     Unreachable,
 )
+from reconciler.model.downlink import INFO_MESSAGES, Downlink, InfoCode
 from reconciler.model.message import Message
 from reconciler.model.revision import HistoryEntry, Publication, Revision
 from reconciler.runtime.engine import Explained
@@ -30,9 +42,11 @@ from reconciler.store.protocol import DeliveryRecord
 
 __all__ = [
     "delivery_json",
+    "downlink_json",
     "explained_json",
     "history_json",
     "message_json",
+    "request_json",
     "revision_json",
     "settlement_json",
     "timestamp",
@@ -51,17 +65,22 @@ def timestamp(when: datetime) -> str:
 
 
 def message_json(message: Message) -> JsonObject:
-    """A message, with the fields it was sent with."""
+    """A message, with the fields it was sent with; `data` is there for types that have a payload."""
     return {
         "id": message.id,
+        "type": message.type,
         "device": message.device,
         "deviceType": message.device_type,
         "time": message.time,
         "seqNumber": message.sequence_number,
-        "data": message.data.hex(),
+        **({"data": message.data.hex()} if "data" in SHAPES[message.type].names else {}),
         "receivedAt": timestamp(message.received_at),
-        **message.metadata,
+        **{name: _shown(given) for name, given in message.metadata.items()},
     }
+
+
+def _shown(given: Value) -> JsonValue:
+    return orjson.loads(given.encode()) if isinstance(given, Json) else given
 
 
 def delivery_json(record: DeliveryRecord) -> JsonObject:
@@ -83,26 +102,48 @@ def settlement_json(settlement: Settlement) -> JsonObject:
 
 
 def explained_json(explained: Explained) -> JsonObject:
-    """What happened to a message, callback by callback."""
+    """What happened to a message, callback by callback; `receptions` are those by other stations."""
+    message = explained.record.message
     deliveries = {record.delivery.id: record for record in explained.record.deliveries}
-    callbacks: list[JsonObject] = []
-    for match in explained.explanation.matches:
-        record = None if match.delivery is None else deliveries.get(match.delivery)
-        callbacks.append(
+    return {
+        "message": message_json(message),
+        "receptions": [_reception_json(each) for each in explained.record.receptions if each.id != message.id],
+        "downlink": None if explained.record.downlink is None else downlink_json(explained.record.downlink),
+        "revision": explained.record.revision,
+        "unknownDeviceType": not explained.explanation.device_type_known,
+        "callbacks": [
             {
                 "callback": str(match.callback),
                 "matched": match.matched,
                 "reason": match.reason,
                 "decoded": None if match.decoded is None else match.decoded.values,
                 "missing": () if match.decoded is None else match.decoded.missing,
-                "delivery": None if record is None else delivery_json(record),
+                "deliveries": [delivery_json(deliveries[id_]) for id_ in match.deliveries if id_ in deliveries],
             }
-        )
+            for match in explained.explanation.matches
+        ],
+    }
+
+
+def _reception_json(message: Message) -> JsonObject:
+    """What tells a reception from the others of its message."""
     return {
-        "message": message_json(explained.record.message),
-        "revision": explained.record.revision,
-        "unknownDeviceType": not explained.explanation.device_type_known,
-        "callbacks": callbacks,
+        "id": message.id,
+        **{name: message.metadata.get(name) for name in ("station", "rssi", "snr")},
+        "receivedAt": timestamp(message.received_at),
+    }
+
+
+def downlink_json(downlink: Downlink) -> JsonObject:
+    """What a device asked for and what became of it; no code before the result is known."""
+    known = downlink.code is not InfoCode.PENDING
+    return {
+        "state": downlink.state,
+        "infoCode": int(downlink.code) if known else None,
+        "infoMessage": INFO_MESSAGES[downlink.code] if known else None,
+        "data": None if downlink.data is None else downlink.data.hex(),
+        "askedAt": timestamp(downlink.asked_at),
+        "expiresAt": timestamp(downlink.expires_at),
     }
 
 
@@ -149,24 +190,65 @@ def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt]) -> JsonObjec
         "tries": delivery.tries,
         "dueAt": timestamp(delivery.due_at) if delivery.state is State.PENDING else None,
         "warnings": delivery.warnings,
-        "request": _request_json(delivery.request),
+        "batch": None if delivery.batch is None else str(delivery.batch),
+        "request": request_json(delivery.request),
         "log": [_attempt_json(attempt) for attempt in attempts],
     }
 
 
-def _request_json(request: HttpRequest) -> JsonObject:
+def request_json(request: Request) -> JsonObject:
+    """What is sent; a line of a batch shows itself, and the URL in which the lines will stand for `{batch}`."""
+    match request:
+        case HttpRequest():
+            return {
+                "kind": request.kind,
+                "method": request.method,
+                "url": f"{_origin(request)}{redact(request.target)}",
+                "headers": {name: redact(value) for name, value in request.headers} | _authorization(request),
+                "body": None if request.body is None else redact(request.body),
+                "sendSni": request.send_sni,
+            }
+        case BatchLine():
+            before, after = redact(request.before), redact(request.after)
+            return {
+                "kind": request.kind,
+                "method": request.method,
+                "url": f"{_origin(request)}{redact(request.path)}?{before}{{batch}}{after}",
+                "headers": _authorization(request),
+                "line": _decoded(request.line),
+                "sendSni": request.send_sni,
+            }
+        case Mail():
+            return {
+                "kind": request.kind,
+                "recipient": request.recipient,
+                "recipients": request.recipients,
+                "subject": redact(request.subject),
+                "text": redact(request.text),
+            }
+        case _:
+            assert_never(request)
+
+
+def _origin(request: HttpRequest | BatchLine) -> str:
+    """Scheme and authority as somebody would write them: without the port that the scheme has anyway."""
     host = f"[{request.host}]" if ":" in request.host else request.host
     authority = host if request.port == _DEFAULT_PORTS.get(request.scheme) else f"{host}:{request.port}"
-    headers = {name: redact(value) for name, value in request.headers}
-    if request.credentials is not None:
-        headers["Authorization"] = f"Basic {_without_password(request.credentials)}"
-    return {
-        "method": request.method,
-        "url": f"{request.scheme}://{authority}{redact(request.target)}",
-        "headers": headers,
-        "body": None if request.body is None else redact(request.body),
-        "sendSni": request.send_sni,
-    }
+    return f"{request.scheme}://{authority}"
+
+
+def _authorization(request: HttpRequest | BatchLine) -> dict[str, str]:
+    """The header that the channel makes of a URL's credentials."""
+    return {} if request.credentials is None else {"Authorization": f"Basic {_without_password(request.credentials)}"}
+
+
+def _decoded(line: Rendered) -> str:
+    """A line as its author and the values have it."""
+    return redact(unquote(line) if isinstance(line, str) else tuple(_plain(part) for part in line))
+
+
+def _plain(part: str | Secret) -> str | Secret:
+    return unquote(part) if isinstance(part, str) else part
 
 
 def _without_password(credentials: Rendered) -> str:

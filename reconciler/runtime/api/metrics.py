@@ -16,7 +16,10 @@ from typing import Final, Literal, NamedTuple, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import State
+from reconciler.model.downlink import InfoCode
+from reconciler.model.message import MessageType
 from reconciler.runtime.api.doors import Door
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
@@ -26,6 +29,11 @@ from reconciler.store.protocol import EndpointBacklog
 __all__ = ["ConnectionCounts", "Metrics", "Sample", "exposition"]
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_MADE: Final[Mapping[AlarmKind, MessageType]] = {
+    AlarmKind.GATHERED: MessageType.DATA_ADVANCED,
+    AlarmKind.SILENCE: MessageType.ERROR,
+    AlarmKind.RESULT: MessageType.ACKNOWLEDGE,
+}
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -103,6 +111,24 @@ def _counted(counters: Counters) -> Iterator[_Metric]:
         ],
     )
     yield _Metric(
+        "reconciler_receptions_total",
+        "counter",
+        "Accepted messages that another station had reported before.",
+        [Sample({}, counters.receptions)],
+    )
+    yield _Metric(
+        "reconciler_messages_made_total",
+        "counter",
+        "Messages that the engine made itself, by type.",
+        [Sample({"type": _MADE[kind]}, count) for kind, count in counters.alarms.items()],
+    )
+    yield _Metric(
+        "reconciler_downlinks_total",
+        "counter",
+        "Downlink requests whose result is known, by result.",
+        [Sample({"result": _slug(code)}, count) for code, count in counters.downlinks.items()],
+    )
+    yield _Metric(
         "reconciler_messages_unrouted_total",
         "counter",
         "Accepted messages of device types that the revision does not have.",
@@ -132,6 +158,10 @@ def _counted(counters: Counters) -> Iterator[_Metric]:
         "Times the store could not do what the engine asked.",
         [Sample({}, counters.store_failures)],
     )
+
+
+def _slug(code: InfoCode) -> str:
+    return code.name.lower().replace("_", "-")
 
 
 def _histogram(counters: Counters) -> Sequence[Sample]:

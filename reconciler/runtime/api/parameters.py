@@ -1,10 +1,11 @@
-"""What a request asks for in its query: `limit`, `before`, filters.
+"""What a request asks for in its query: `limit`, `before`, `wait`, filters.
 
 1. Unknown and repeated parameters are refused by name: a misspelt filter must not silently list everything.
 2. A refusal says what the parameter takes; it does not repeat what was given.
 """
 
 import re
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -15,7 +16,10 @@ from reconciler.runtime.api.answers import DoorError
 
 __all__ = ["Parameters", "callback_of", "delivery_id_of", "device_of", "endpoint_of", "state_of"]
 
-_DEVICE = re.compile(r"[0-9A-Fa-f]{1,8}")
+_DEVICE = re.compile(r"[0-9A-Fa-f]{1,16}")
+_SECONDS = re.compile(r"([0-9]{1,9})s?", re.ASCII)
+# What `model.delivery.Mail.endpoint` says.
+_MAIL_ENDPOINT = "smtp"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -56,6 +60,18 @@ class Parameters:
             raise DoorError(400, "invalid-parameter", f"“limit” takes a number from 1 to {most}.")
         return limit
 
+    def wait(self, *, most: timedelta) -> timedelta:
+        """How long to wait for something to answer with; not at all when it is left out."""
+        text = self.text("wait")
+        if text is None:
+            return timedelta()
+        seconds = _SECONDS.fullmatch(text)
+        wait = None if seconds is None else timedelta(seconds=int(seconds[1]))
+        if wait is None or wait > most:
+            longest = f"{most.total_seconds():.0f}s"
+            raise DoorError(400, "invalid-parameter", f"“wait” takes whole seconds, such as 30s, up to {longest}.")
+        return wait
+
 
 def state_of(text: str | None) -> State | None:
     """The state to filter by."""
@@ -82,22 +98,24 @@ def device_of(text: str | None) -> str | None:
     if text is None:
         return None
     if not _DEVICE.fullmatch(text):
-        raise DoorError(400, "invalid-parameter", "“device” takes 1 to 8 hex digits, such as 1C178.")
+        raise DoorError(400, "invalid-parameter", "“device” takes 1 to 16 hex digits, such as 1C178.")
     return text.upper().lstrip("0") or "0"
 
 
 def endpoint_of(text: str | None) -> str | None:
-    """The endpoint to filter by, spelt as the engine keeps it: the port is always there."""
+    """The endpoint to filter by, spelt as the engine keeps it: the port is always there. Mail has the endpoint smtp."""
     if text is None:
         return None
+    if text == _MAIL_ENDPOINT:
+        return text
     try:
         url = urlsplit(text)
         port = url.port or _DEFAULT_PORTS.get(url.scheme)
     except ValueError:
         port = None
     if port is None or not url.hostname or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
-        example = "https://ingest.example.com or http://127.0.0.1:9000"
-        raise DoorError(400, "invalid-parameter", f"“endpoint” takes scheme, host and port, such as {example}.")
+        examples = f"such as https://ingest.example.com or http://127.0.0.1:9000, or {_MAIL_ENDPOINT}"
+        raise DoorError(400, "invalid-parameter", f"“endpoint” takes scheme, host and port, {examples}.")
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return f"{url.scheme}://{host}:{port}"
 

@@ -3,7 +3,8 @@
 1. A request of the wrong shape is refused as a whole; all problems of a kind are listed.
 2. Definitions are held against the same rules as the files of a project (`model.definition`): a client that computed
    contents by itself gets the same findings.
-3. A problem is `{"path": [...], "code": ..., "message": ...}`. Its path leads into the body, or into the content of the
+3. So are the definitions of a device type together, as they would be after the publication. Warnings are for files.
+4. A problem is `{"path": [...], "code": ..., "message": ...}`. Its path leads into the body, or into the content of the
    definition whose `key` it has.
 """
 
@@ -15,11 +16,18 @@ from typing import Final, TypeAlias, cast
 from reconciler.codec.canonical import define
 from reconciler.codec.definition import read_content
 from reconciler.diagnostics import Severity
-from reconciler.model.definition import NAME_PATTERN, Content, Finding, check_callback, check_device_type
+from reconciler.model.definition import (
+    NAME_PATTERN,
+    Content,
+    Finding,
+    check_callback,
+    check_device_type,
+    check_together,
+)
 from reconciler.model.resource import Key
-from reconciler.model.revision import Amendment
+from reconciler.model.revision import Amendment, Owned
 
-__all__ = ["Problem", "Proposal", "problems_of", "read_amendment", "read_proposal"]
+__all__ = ["Problem", "Proposal", "joint_problems", "problems_of", "read_amendment", "read_proposal"]
 
 Problem: TypeAlias = Mapping[str, str | Sequence[str | int]]
 
@@ -75,11 +83,31 @@ def problems_of(key: Key, content: Content) -> tuple[Problem, ...]:
     """The rules that a content breaks."""
     findings: Sequence[Finding]
     _, findings = check_callback(key, content) if key.callback else check_device_type(key, content)
+    return tuple(_problem_of(key, found) for found in findings if found.severity is Severity.ERROR)
+
+
+def joint_problems(held: Mapping[Key, Owned], amendments: Sequence[Amendment]) -> tuple[Problem, ...]:
+    """The rules that the definitions of a device type would break together, if what is held were amended so."""
+    after: dict[str, dict[Key, Content]] = {amendment.key.device_type: {} for amendment in amendments}
+    for key, owned in held.items():
+        if key.device_type in after:
+            after[key.device_type][key] = owned.definition.content
+    for amendment in amendments:
+        contents = after[amendment.key.device_type]
+        if amendment.after is None:
+            contents.pop(amendment.key, None)
+        else:
+            contents[amendment.key] = amendment.after.content
     return tuple(
-        _problem(found.path, found.code, f"{found.detail or found.summary} {found.help}".strip(), key=str(key))
-        for found in findings
-        if found.severity is Severity.ERROR
+        _problem_of(joint.key, joint.finding)
+        for name in sorted(after)
+        for joint in check_together(Key(name), dict(sorted(after[name].items())))
+        if joint.finding.severity is Severity.ERROR
     )
+
+
+def _problem_of(key: Key, found: Finding) -> Problem:
+    return _problem(found.path, found.code, f"{found.detail or found.summary} {found.help}".strip(), key=str(key))
 
 
 def _shape_problems(body: Mapping[str, object]) -> Iterator[Problem]:

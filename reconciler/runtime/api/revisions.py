@@ -23,7 +23,7 @@ from reconciler.runtime.api.bodies import read_object
 from reconciler.runtime.api.doors import Door, stopping
 from reconciler.runtime.api.json_forms import history_json, revision_json
 from reconciler.runtime.api.parameters import Parameters
-from reconciler.runtime.api.publication import Problem, Proposal, read_amendment, read_proposal
+from reconciler.runtime.api.publication import Problem, Proposal, joint_problems, read_amendment, read_proposal
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
 
@@ -104,6 +104,11 @@ class Revisions:
         if not proposal.changes:
             raise DoorError(422, "nothing-to-publish", "The list of changes is empty; a revision changes something.")
         amendments = await _amendments(proposal)
+        # The engine compares the numbers again; what is judged here is what it will amend, or nothing.
+        current = self._engine.revision
+        if current.number != expected:
+            raise _moved_on(RevisionConflict(expected=expected, current=current.number))
+        _refuse(joint_problems(current.owned, amendments))
         publication = Publication(self._engine.now(), proposal.by, proposal.commit, proposal.note)
         try:
             revision = await self._engine.publish(
@@ -162,10 +167,14 @@ async def _amendments(proposal: Proposal) -> Sequence[Amendment]:
             amendments.append(amendment)
         else:
             problems += amendment
+    _refuse(problems)
+    return amendments
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         message = "Definitions break rules; nothing was published."
         raise DoorError(422, "invalid-definition", message, problems=problems)
-    return amendments
 
 
 def _moved_on(conflict: RevisionConflict) -> DoorError:

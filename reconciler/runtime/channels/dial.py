@@ -34,6 +34,7 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]
 P = TypeVar("P", bound=asyncio.Protocol)
 
 _LOOKUPS: Final = 32
+_TLS_AT_ONCE: Final = frozenset({"https", "smtps"})
 _NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _RESET: Final = frozenset({errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE})
 
@@ -136,7 +137,7 @@ class Dialer:
     ) -> P | Unreachable:
         """Put a transport, with TLS if need be, on a connected socket."""
         loop = asyncio.get_running_loop()
-        secure = endpoint.scheme == "https"
+        secure = endpoint.scheme in _TLS_AT_ONCE
         context = self._tls.context(send_sni=endpoint.send_sni) if secure else None
         if secure:
             flight.doing = f"the TLS handshake with {endpoint.host} was not finished"
@@ -147,7 +148,7 @@ class Dialer:
             )
             made = True
         except OSError as error:
-            return explain_handshake(error, endpoint.host)
+            return explain_handshake(error, endpoint.host, scheme=endpoint.scheme)
         finally:
             if not made:
                 sock.close()

@@ -1,19 +1,19 @@
 """What a channel is: one request in, one outcome out.
 
 1. A channel never raises for what the far end or the network does, and never retries: that is decided elsewhere.
-2. One deadline holds over everything: name resolution, connecting, TLS, sending, the answer's headers and body
-   (`callbacks.md` section 5: 10 s).
+2. One deadline holds over everything: name resolution, connecting, TLS, sending, the answer's headers and body, or the
+   whole talk with a mail server (`callbacks.md` section 5: 10 s).
 3. Secrets become text only here.
 """
 
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from reconciler.model.delivery import HttpRequest, Outcome
+from reconciler.model.delivery import Outcome, Sendable
 
 __all__ = ["Channel"]
 
-R_contra = TypeVar("R_contra", bound=HttpRequest, contravariant=True)
+R_contra = TypeVar("R_contra", bound=Sendable, contravariant=True)
 
 
 class Channel(Protocol[R_contra]):

@@ -1,10 +1,11 @@
-"""TLS to receivers: verified always, naming the host or not.
+"""TLS to receivers and to the mail server: verified always, naming the host or not.
 
 A callback says whether the handshake names its host (`sendSni`, `callbacks.md` section 4.1). Rules:
 
 1. The certificate has to chain to a trusted authority and to cover the host, with and without SNI. Nothing turns that
    off; a private authority is added, not put in the place of the public ones.
-2. TLS 1.2 at least (RFC 9325 section 3.1.1), ALPN `http/1.1`.
+2. TLS 1.2 at least (RFC 9325 section 3.1.1), ALPN `http/1.1`; none for mail, because SMTP has no registered name
+   there and servers that look at ALPN refuse a foreign one.
 3. Without SNI: the standard library checks a name only if it sends it, for one parameter means both. `_Unnamed` keeps
    the name back, and checks it against the certificate when the handshake is done, before a byte of a request is
    written. Setting `check_hostname` to False and nothing else, as recipes have it, would accept any certificate.
@@ -16,7 +17,7 @@ A callback says whether the handshake names its host (`sendSni`, `callbacks.md` 
 """
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -39,9 +40,9 @@ class Tls:
 
     __slots__ = ("_named", "_unnamed")
 
-    def __init__(self, *, authorities: Path | None = None) -> None:
-        self._named = _strict(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), authorities)
-        self._unnamed = _strict(_Unnamed(ssl.PROTOCOL_TLS_CLIENT), authorities)
+    def __init__(self, *, authorities: Path | None = None, alpn: Sequence[str] = ("http/1.1",)) -> None:
+        self._named = _strict(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), authorities, alpn)
+        self._unnamed = _strict(_Unnamed(ssl.PROTOCOL_TLS_CLIENT), authorities, alpn)
         self._unnamed.check_hostname = False  # `_CheckedAfterwards` does it
 
     def context(self, *, send_sni: bool) -> ssl.SSLContext:
@@ -55,9 +56,11 @@ def public_tls() -> Tls:
     return Tls()
 
 
-def _strict(context: C, authorities: Path | None) -> C:
+def _strict(context: C, authorities: Path | None, alpn: Sequence[str]) -> C:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.hostname_checks_common_name = False  # rule 4
+    if alpn:
+        context.set_alpn_protocols(alpn)
     context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     if authorities is not None:
         context.load_verify_locations(cafile=authorities)
@@ -132,6 +135,13 @@ def _same_name(pattern: str, host: str) -> bool:
 _TRUST: Final = "a private one has to be given to the engine as trusted"
 _UNKNOWN: Final = f"comes from an unknown authority, or the server leaves out the intermediate certificates; {_TRUST}"
 
+# What to write instead, by the scheme of the URL that was tried.
+_WITHOUT_TLS: Final[Mapping[str, str]] = {
+    "https": "a receiver without TLS has an http:// URL",
+    "smtps": "a mail server that turns to TLS with STARTTLS has an smtp+starttls:// URL",
+    "smtp": "what it answered to STARTTLS was no TLS",
+}
+
 # OpenSSL's X509_V_ERR_*, `x509_vfy.h`.
 _CERTIFICATE_WORDS: Final[Mapping[int, str]] = {
     9: "is not valid yet; the clock of the server or of this machine may be wrong",
@@ -145,7 +155,7 @@ _CERTIFICATE_WORDS: Final[Mapping[int, str]] = {
 }
 
 
-def explain_handshake(error: OSError, host: str) -> Unreachable:
+def explain_handshake(error: OSError, host: str, *, scheme: str = "https") -> Unreachable:
     """The outcome of a handshake that failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         code = getattr(error, "verify_code", 0)
@@ -157,7 +167,7 @@ def explain_handshake(error: OSError, host: str) -> Unreachable:
     if not isinstance(error, ssl.SSLError):
         detail = f"{host} ended the connection during the TLS handshake."
     elif error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
-        detail = f"{host} does not speak TLS on this port; a receiver without TLS has an http:// URL."
+        detail = f"{host} does not speak TLS on this port; {_WITHOUT_TLS[scheme]}."
     else:
         words = (error.reason or "no reason given").replace("_", " ").lower()
         detail = f"The TLS handshake with {host} failed: {words}."

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from socket import socket
 from typing import Any, cast
 
 import httpx
 import orjson
 
-from reconciler.model.delivery import Accepted, HttpRequest, Outcome
+from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Sendable
 from reconciler.runtime.api.application import application
 from reconciler.runtime.api.connection import Bounds
 from reconciler.runtime.api.server import listen, serve
@@ -26,6 +27,7 @@ __all__ = [
     "CALLBACK",
     "CHANGES",
     "CLEAR",
+    "DIRECT",
     "UPLINK",
     "Rig",
     "Served",
@@ -63,6 +65,8 @@ CHANGES: list[dict[str, Any]] = [
     {"kind": "create", "key": "tracker", "after": {}},
     {"kind": "create", "key": "tracker/telemetry", "after": CALLBACK},
 ]
+# A device type that answers by itself: what asks for a downlink has one at once.
+DIRECT: dict[str, Any] = {"downlink": {"mode": "direct", "data": "0011223344556677"}}
 
 
 def uplinks(count: int, **more: Any) -> list[dict[str, Any]]:
@@ -75,6 +79,20 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]
     length = next(line for line in head.splitlines() if line.startswith("content-length:"))
     answer: dict[str, Any] = orjson.loads(await reader.readexactly(int(length.partition(":")[2])))
     return int(head.split()[1]), answer
+
+
+@dataclass
+class HttpAlone:
+    """A channel for the tests of doors, whose callbacks send no mail."""
+
+    scripted: ScriptedChannel
+
+    async def send(self, request: Sendable, *, timeout: timedelta) -> Outcome:
+        assert isinstance(request, HttpRequest)
+        return await self.scripted.send(request, timeout=timeout)
+
+    async def close(self) -> None:
+        await self.scripted.close()
 
 
 @dataclass
@@ -132,7 +150,7 @@ async def _rig(
     store: MemoryStore, client_of: Callable[[Engine, asyncio.Event], Awaitable[httpx.AsyncClient]]
 ) -> AsyncIterator[Rig]:
     channel, stopping = ScriptedChannel(otherwise=lambda _: rig.outcome), asyncio.Event()
-    engine = Engine(store=store, channel=channel, now=utc_now, dice=lambda: 0.0)
+    engine = Engine(store=store, channel=HttpAlone(channel), now=utc_now, dice=lambda: 0.0)
     await engine.start()
     client = await client_of(engine, stopping)
     rig = Rig(engine, store, client, stopping, sent=channel.sent)

@@ -14,6 +14,7 @@ DOORS = [
     ("GET", "/v1/deliveries/stream", Scope.READ),
     ("GET", f"/v1/deliveries/{ID}.0", Scope.READ),
     ("POST", "/v1/deliveries/replay", Scope.APPLY),
+    ("GET", "/v1/downlinks", Scope.INGEST),
     ("GET", "/v1/revisions", Scope.READ),
     ("POST", "/v1/revisions", Scope.APPLY),
     ("GET", "/v1/revisions/current", Scope.READ),

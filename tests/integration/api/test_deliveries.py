@@ -33,6 +33,8 @@ async def test_deliveries_are_found_by_what_they_have_in_common(rig: Rig) -> Non
     assert await search(rig, state="pending") == [f"{failing}.0"]
     assert await search(rig, state="delivered", device="1C178") == [f"{tracked}.0"]
     assert await search(rig, state="undelivered") == []
+    assert await search(rig, state="joined") == []
+    assert await search(rig, endpoint="smtp") == []
 
 
 async def test_pages_follow_each_other_until_the_last(rig: Rig) -> None:
@@ -103,6 +105,7 @@ async def test_a_replay_by_condition_sends_what_matches(rig: Rig) -> None:
     [
         {},
         {"state": "pending"},
+        {"state": "joined"},
         {"state": None},
         {"callback": "tracker/telemetry"},
         {"ids": "x"},

@@ -1,5 +1,6 @@
 """`/healthz`, `/readyz`, `/metrics`, and what is said when something is broken."""
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -111,6 +112,33 @@ async def test_metrics_count_messages_deliveries_and_attempts(rig: Rig) -> None:
     assert found["reconciler_attempt_duration_seconds_count"] == 4
     assert found['reconciler_attempt_duration_seconds_bucket{le="+Inf"}'] == 4
     assert found["reconciler_attempts_in_flight"] == 0
+
+
+async def test_metrics_count_receptions_and_the_results_of_downlinks(rig: Rig) -> None:
+    await rig.publish()
+    await rig.ingest(*({**UPLINK, "station": station} for station in ("0AF0", "37FF", "1D44")))
+    result = {"type": "acknowledge", "device": "1C178", "deviceType": "tracker", "time": 1_700_000_000}
+    await rig.ingest(*({**result, "infoCode": code} for code in (0, 4, 0)))  # the third repeats the first
+    found = await samples(rig)
+
+    assert found['reconciler_messages_total{result="accepted"}'] == 5
+    assert found["reconciler_receptions_total"] == 2
+    assert found['reconciler_downlinks_total{result="acked"}'] == 1
+    assert found['reconciler_downlinks_total{result="network-error"}'] == 1
+    assert found['reconciler_downlinks_total{result="no-answer"}'] == 0
+    assert found['reconciler_messages_made_total{type="data-advanced"}'] == 0
+    assert 'reconciler_downlinks_total{result="pending"}' not in found
+
+
+async def test_metrics_count_what_the_engine_reports_itself(rig: Rig) -> None:
+    await rig.publish([{"kind": "create", "key": "tracker", "after": {"downlink": {"mode": "callback"}}}])
+    await rig.ingest({**UPLINK, "ack": True})
+    invalid = 'reconciler_downlinks_total{result="invalid-configuration"}'
+    async with asyncio.timeout(10):
+        while not (found := await samples(rig))[invalid]:
+            await asyncio.sleep(0)
+
+    assert found['reconciler_messages_made_total{type="acknowledge"}'] == 1
 
 
 async def test_metrics_tell_of_connections_when_the_channel_counts_them(rig: Rig) -> None:

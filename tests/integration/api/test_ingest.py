@@ -11,9 +11,10 @@ import pytest
 from starlette.types import Message
 
 from reconciler.errors import StoreError, StoreFull
+from reconciler.model.message import MessageType
 from reconciler.runtime.api.ingest import MAX_BODY_BYTES, MAX_MESSAGES, Ingest
 from reconciler.store.memory import MemoryStore
-from reconciler.store.protocol import Arrival
+from reconciler.store.protocol import Arrival, Kept
 from tests.integration.api.rig import ALL, TOKENS, UPLINK, Rig, Served, in_process, read_answer, uplinks
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -32,7 +33,7 @@ class FailingStore(MemoryStore):
 
     async def accept(
         self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
-    ) -> Sequence[bool]:
+    ) -> Sequence[Kept]:
         raise self._error
 
 
@@ -53,6 +54,36 @@ async def test_a_repeated_message_is_recognised_and_has_its_id(rig: Rig) -> None
     assert response.status_code == 202
     assert response.json() == {"accepted": 0, "repeated": 1, "ids": first, "refused": [], "warnings": []}
     assert await kept(rig) == 1
+
+
+async def test_what_another_station_reported_before_is_accepted_and_counted(rig: Rig) -> None:
+    await rig.publish()
+    first = await rig.ingest({**UPLINK, "station": "0AF0"})
+    one = (await rig.client.post("/v1/messages", json={**UPLINK, "station": "37FF"})).json()
+    stations = [{**UPLINK, "station": station} for station in ("0AF0", "37FF", "1D44", "1D45")]
+    many = (await rig.client.post("/v1/messages", json=stations)).json()
+
+    assert one == {
+        "accepted": 1, "repeated": 0, "receptions": 1, "ids": many["ids"][1:2], "refused": [], "warnings": [],
+    }  # fmt: skip
+    assert (many["accepted"], many["repeated"], many["receptions"]) == (2, 2, 2)
+    assert many["ids"][0] == first[0]
+    assert len(set(many["ids"])) == len({id_[:26] for id_ in many["ids"]}) + 3 == 4
+
+
+@pytest.mark.parametrize("kind", [*MessageType])
+async def test_messages_of_every_type_are_taken(rig: Rig, kind: MessageType) -> None:
+    await rig.publish()
+    given = {"type": kind, "device": "1C178", "deviceType": "tracker", "time": 1_700_000_000}
+    needed: dict[MessageType, dict[str, Any]] = {
+        MessageType.GEOLOC: {"lat": 52.0, "lng": 5.5},
+        MessageType.ACKNOWLEDGE: {"infoCode": 0},
+    }
+    response = await rig.client.post("/v1/messages", json={**given, **needed.get(kind, {})})
+    (message,) = await rig.store.messages_of("1C178", limit=9)
+
+    assert (response.status_code, response.json()["accepted"]) == (202, 1)
+    assert message.type is kind
 
 
 async def test_a_message_for_an_unknown_device_type_is_kept_with_a_warning(rig: Rig) -> None:

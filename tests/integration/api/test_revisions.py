@@ -151,6 +151,21 @@ async def test_definitions_that_break_rules_are_refused_with_every_problem(rig: 
     assert (await rig.client.get("/v1/revisions")).json() == {"revisions": []}
 
 
+async def test_definitions_that_break_a_rule_together_are_refused_with_what_is_held(rig: Rig) -> None:
+    answers = {"type": "data/bidir", "channel": "url", "url": "https://example.com/", "downlinkHook": True}
+    await rig.publish([*CHANGES, {"kind": "create", "key": "tracker/answers", "after": answers}])
+    response = await rig.publish([{"kind": "create", "key": "tracker/settings", "after": answers}], expect=1)
+    (problem,) = response.json()["problems"]
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid-definition")
+    assert (problem["key"], problem["code"], problem["path"]) == (
+        "tracker/settings",
+        "downlink-hook-twice",
+        ["downlinkHook"],
+    )
+    assert (await rig.client.get("/v1/revisions/current")).json()["number"] == 1
+
+
 async def test_nothing_to_publish_is_refused(rig: Rig) -> None:
     response = await rig.publish([])
 

@@ -3,7 +3,7 @@ import pytest
 from reconciler.codec.delivery import dump_outcome, dump_request, load_outcome, load_request
 from reconciler.grammar.escape import Context
 from reconciler.grammar.template import Secret
-from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Refused, Unreachable
+from reconciler.model.delivery import Accepted, BatchLine, HttpRequest, Mail, Outcome, Refused, Request, Unreachable
 from reconciler.model.resource import Method
 
 POST = HttpRequest(
@@ -28,10 +28,48 @@ WITH_SECRETS = HttpRequest(
     body=None,
     send_sni=False,
 )
+LINE = BatchLine(
+    method=Method.POST,
+    scheme="https",
+    host="ingest.example.com",
+    port=443,
+    path="/batch",
+    before="site=Z%C3%BCrich&data=",
+    after="",
+    credentials=None,
+    send_sni=True,
+    line="1C178%3B1e2d%3B",
+)
+LINE_WITH_SECRETS = BatchLine(
+    method=Method.GET,
+    scheme="http",
+    host="::1",
+    port=9000,
+    path=("/", Secret("PATH", Context.PATH)),
+    before=("key=", Secret("KEY", Context.QUERY), "&data="),
+    after=("&end=", Secret("END", Context.QUERY)),
+    credentials=("login:", Secret("PASSWORD", Context.TEXT)),
+    send_sni=False,
+    line=("1C178%3B", Secret("MARK", Context.QUERY)),
+)
+MAIL = Mail(
+    id="65536f00a1b2c3d4e5f6a7b8c9000000.1",
+    recipient="b@example.com",
+    recipients=("a@example.com", "b@example.com"),
+    subject="Gerät 1C178",
+    text="Line 1\nLine 2\r\n",
+)
+MAIL_WITH_SECRETS = Mail(
+    id="65536f00a1b2c3d4e5f6a7b8c9000000.0",
+    recipient="a@example.com",
+    recipients=("a@example.com",),
+    subject=("[", Secret("SITE", Context.HEADER), "] down"),
+    text=("See ", Secret("LINK", Context.TEXT)),
+)
 
 
-@pytest.mark.parametrize("request_", [POST, WITH_SECRETS])
-def test_a_kept_request_reads_back_equal(request_: HttpRequest) -> None:
+@pytest.mark.parametrize("request_", [POST, WITH_SECRETS, LINE, LINE_WITH_SECRETS, MAIL, MAIL_WITH_SECRETS])
+def test_a_kept_request_reads_back_equal(request_: Request) -> None:
     assert load_request(dump_request(request_)) == request_
 
 
@@ -71,7 +109,10 @@ def test_accepted_and_refused_are_never_confused() -> None:
 
 
 def test_forms_of_another_version_are_named() -> None:
-    with pytest.raises(ValueError, match="http/2"):
-        load_request('["http/2"]')
+    for form in ("http/2", "mail/2", "carrier-pigeon/1"):
+        with pytest.raises(ValueError, match=form):
+            load_request(f'["{form}"]')
+    with pytest.raises(ValueError, match="another version"):
+        load_request("[[1]]")
     with pytest.raises(ValueError, match="does not know"):
         load_outcome('["maybe",1]')

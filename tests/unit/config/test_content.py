@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.config.content import callback_content, device_type_content, has_references, settled
+from reconciler.config.content import callback_content, device_type_content, has_references, item_at, settled
 from reconciler.model.definition import Content
 
 CALLBACK = {"type": "data/uplink", "channel": "url", "url": "https://example.com/"}
@@ -49,6 +49,24 @@ def test_a_payload_config_is_inherited_where_none_is_written(own: dict[str, Any]
 
 def test_types_without_a_payload_inherit_none() -> None:
     assert "payload" not in callback_content({**CALLBACK, "type": "error"}, inherited="a::bool:1")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "text"),
+    [("a@b,c@d", "a@b,c@d"), (["a@b"], "a@b"), (["a@b", "c@d"], "a@b, c@d"), (["a@b, c@d", " e@f"], "a@b, c@d,  e@f")],
+)
+def test_recipients_are_one_text(recipient: object, text: str) -> None:
+    value = {"type": "error", "channel": "email", "recipient": recipient}
+    assert callback_content(value, inherited="")["recipient"] == text
+
+
+def test_each_character_of_the_text_of_a_list_leads_back_to_its_item() -> None:
+    items = ["a@b", "", "c@d"]
+    text = callback_content({"recipient": items}, inherited="")["recipient"]
+    assert isinstance(text, str)
+    found = {item_at(items, at): character for at, character in enumerate(text) if character not in ", "}
+    assert found == {(0, 0): "a", (0, 1): "@", (0, 2): "b", (2, 0): "c", (2, 1): "@", (2, 2): "d"}
+    assert [item_at(items, at) for at in (3, 5, len(text))] == [(0, 3), (1, 0), (2, 3)]
 
 
 def test_references_are_settled_in_every_text() -> None:

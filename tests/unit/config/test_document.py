@@ -93,6 +93,10 @@ def test_callbacks_of_channel_url(field: str, good: list[object], bad: list[obje
         ({"channel": "batch-url", "url": "x"}, False),
         ({"channel": "batch-url", "url": "x", "linePattern": "y", "headers": {}}, False),
         ({"channel": "email", "recipient": "x", "subject": "y", "message": "z"}, True),
+        ({"channel": "email", "recipient": ["x", "y"]}, True),
+        ({"channel": "email", "recipient": []}, False),
+        ({"channel": "email", "recipient": ["x", 1]}, False),
+        ({"channel": "email", "recipient": None}, False),
         ({"channel": "email"}, False),
         ({"channel": "email", "recipient": "x", "url": "y"}, False),
         ({"url": "x"}, False),
@@ -131,6 +135,11 @@ def test_each_channel_has_its_own_fields(callback: Mapping[str, object], *, good
         ("overrides", [{"t": {"callbacks": {"c": {"headers": {"A": None}}}}}], [{"t": {"name": "x"}}]),
         ("overrides", [{"t": {"keepAlive": None, "downlink": {"mode": "none"}}}], [{"t": {"keepAlive": 5}}]),
         ("overrides", [{"t": {"callbacks": {"c": {"method": None}}}}], [{"t": {"callbacks": {"c": {"method": "x"}}}}]),
+        (
+            "overrides",
+            [{"t": {"callbacks": {"c": {"recipient": each}}}} for each in (None, "x", ["x", "y"])],
+            [{"t": {"callbacks": {"c": {"recipient": each}}}} for each in ([], 1, [None])],
+        ),
         ("promotesFrom", ["dev"], ["a b", 1]),
         ("protected", [True], ["yes"]),
         (

@@ -75,6 +75,13 @@ def test_what_is_missing_is_shown_by_the_key_it_is_missing_from(document: Docume
     assert not document.holds(steps)
 
 
+def test_values_are_found_or_nothing_is(document: Document) -> None:
+    assert document.value_at(("list", 2, 1)) == 3
+    assert document.value_at(("merged", "inner")) == "deep"
+    assert document.value_at(("list", 7)) is None
+    assert document.value_at(("name", "deeper")) is None
+
+
 @pytest.mark.parametrize(
     ("steps", "place"),
     [(("name",), "1: name"), (("headers", "X-Time"), "2: 'X-Time'"), (("merged", "inner"), "5: inner")],

@@ -58,6 +58,8 @@ def test_each_fault_has_one_message_and_its_place(text: str, faults: list[tuple[
         ("description: {device}", "To YAML, braces begin a mapping. Put the text in quotes."),
         ("description: [x]", "To YAML, brackets begin a list. Put the text in quotes if it is meant as one."),
         ("description:", "Give it a value, or take the key away."),
+        ("callbacks: {a: {type: error, channel: email, recipient: [a@b, 5]}}", "Put it in quotes to make it a text."),
+        ("callbacks: {a: {type: error, channel: email, recipient: []}}", ""),
         ("keepAlive: 90", "Write it with its unit: 2h, 30m, 1800s."),
         ("downlink: {mode: callbak}", "Did you mean callback?"),
         ("zzz: x", ""),
@@ -78,6 +80,14 @@ def test_the_sentence_that_mends_it(line: str, help: str) -> None:
         ("description: true", "description takes a text, and true stands here."),
         ("keepAlive: soon", "keepAlive takes a duration such as 2h or 30m, and “soon” stands here."),
         ('keepAlive: ""', "keepAlive takes a duration such as 2h or 30m, and an empty text stands here."),
+        (
+            "callbacks: {a: {type: error, channel: email, recipient: []}}",
+            "recipient takes a list that is not empty, and an empty list stands here.",
+        ),
+        (
+            "callbacks: {a: {type: error, channel: email, recipient: [a@b, 5]}}",
+            "Item 2 of recipient takes a text, and the number 5 stands here.",
+        ),
         ("moved: {}", "moved takes a list, and a mapping stands here."),
         ("moved: [1]", "Item 1 of moved takes a mapping, and the number 1 stands here."),
     ],

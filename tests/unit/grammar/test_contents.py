@@ -5,7 +5,8 @@ import importlib
 from reconciler import grammar
 
 _MODULES = [
-    importlib.import_module(f"reconciler.grammar.{name}") for name in ("body", "escape", "payload", "template", "url")
+    importlib.import_module(f"reconciler.grammar.{name}")
+    for name in ("batch_url", "body", "escape", "payload", "template", "url")
 ]
 
 

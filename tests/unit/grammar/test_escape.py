@@ -2,7 +2,16 @@
 
 import pytest
 
-from reconciler.grammar.escape import Context, Json, escape, escaper, literal_in_path, literal_in_query, text_form
+from reconciler.grammar.escape import (
+    Context,
+    Json,
+    escape,
+    escaper,
+    literal_in_line,
+    literal_in_path,
+    literal_in_query,
+    text_form,
+)
 from reconciler.grammar.payload import Value
 
 _INFINITY = float("inf")
@@ -100,6 +109,7 @@ class TestHeaders:
             ("Bearer x", "Bearer x"),
             ("a\r\nSet-Cookie: b", "a  Set-Cookie: b"),
             ("\x00\t\x1b\x7f", "    "),
+            ("a\x85b\u2028c\u2029d", "a b c d"),
             ("é", "é"),
             ("a\ud800b", "a\ufffdb"),
             (True, "true"),
@@ -107,6 +117,31 @@ class TestHeaders:
     )
     def test_control_characters_become_blanks(self, value: Value, text: str) -> None:
         assert escape(value, Context.HEADER) == text
+
+
+class TestLines:
+    """callbacks.md section 4.2: a line of a batch, inside a query value."""
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            ("1C178", "1C178"),
+            (None, "null"),
+            (-7.5, "-7.5"),
+            (1e22, "1e%2B22"),
+            ("a;b&c=d", "a%3Bb%26c%3Dd"),
+            ("a\nb\r\nc\td\0", "a%20b%20%20c%20d%20"),
+            ("a\x85b\u2028c\u2029d", "a%20b%20c%20d"),
+            ("%0A", "%250A"),
+            ("é\udc80", "%C3%A9%EF%BF%BD"),
+            (Json('{"a":1}'), "%7B%22a%22%3A1%7D"),
+        ],
+    )
+    def test_no_value_begins_another_line(self, value: Value, text: str) -> None:
+        assert escape(value, Context.LINE) == text
+
+    def test_what_the_author_wrote_is_text_too(self) -> None:
+        assert literal_in_line("a;b&c=%41 é") == "a%3Bb%26c%3D%2541%20%C3%A9"
 
 
 class TestJson:

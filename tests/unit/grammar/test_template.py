@@ -17,6 +17,7 @@ from reconciler.grammar.template import (
     from_parts,
     join,
     parse_header_value,
+    parse_subject,
     parse_text_body,
     redact,
     to_parts,
@@ -153,6 +154,19 @@ class TestHeaderValues:
 
     def test_values_cannot_end_the_line(self) -> None:
         assert parse_header_value("x {a}").render({"a": "1\r\nHost: b"}) == "x 1  Host: b"
+
+
+class TestSubjects:
+    """RFC 5322 section 2.2: a header of a mail, and one line for every reader."""
+
+    @pytest.mark.parametrize("character", ["\r", "\n", "\t", "\x00", "\x7f", "\x85", "\u2028"])
+    def test_are_one_line(self, character: str) -> None:
+        with pytest.raises(GrammarError) as refused:
+            parse_subject(f"{{a}}b{character}c")
+        assert (refused.value.code, refused.value.offset) == ("template-control-character", 4)
+
+    def test_hold_what_headers_hold(self) -> None:
+        assert parse_subject("é {a} {b} ${secret.TOKEN}").render({"a": "1\r\nBcc: x"}) == ("é 1  Bcc: x null ", _TOKEN)
 
 
 class TestWhatWasRendered:

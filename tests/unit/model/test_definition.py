@@ -1,24 +1,32 @@
 """The rules of definitions, as tables: content → findings."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from reconciler.diagnostics import Severity
 from reconciler.grammar import payload
-from reconciler.model import definition
 from reconciler.model.definition import (
     CALLBACK_DEFAULTS,
     CHANNEL_FIELDS,
     FORM_CONTENT_TYPE,
+    Content,
     body_kind,
     check_callback,
     check_device_type,
 )
 from reconciler.model.finding import SUMMARIES, Finding
 from reconciler.model.headers import FORBIDDEN_NAMES, is_forbidden, is_token
-from reconciler.model.resource import CallbackType, DownlinkMode, Key, Method, UrlChannel
+from reconciler.model.resource import (
+    BatchUrlChannel,
+    CallbackType,
+    DownlinkMode,
+    EmailChannel,
+    Key,
+    Method,
+    UrlChannel,
+)
 
 TRACKER = Key("tracker")
 TELEMETRY = Key("tracker", "telemetry")
@@ -33,7 +41,8 @@ def findings(**fields: Any) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def finding(**fields: Any) -> Finding:
-    _, (found,) = check_callback(TELEMETRY, {"type": "data/uplink", "channel": "url", "url": URL, **fields})
+    content = {"type": "data/uplink", "channel": "url", "url": URL, **fields}
+    _, (found,) = check_callback(TELEMETRY, {name: each for name, each in content.items() if each is not None})
     return found
 
 
@@ -100,27 +109,27 @@ class TestCallbacks:
     def test_vocabulary_and_fields(self, fields: dict[str, Any], found: list[tuple[str, tuple[str, ...]]]) -> None:
         assert findings(**fields) == found
 
-    @pytest.mark.parametrize("callback_type", [each for each in CallbackType if each != "data/uplink"])
-    def test_types_that_are_not_executed_yet_are_refused_by_name(self, callback_type: CallbackType) -> None:
-        assert findings(type=str(callback_type)) == [("callback-type-not-supported", ("type",))]
-
-    @pytest.mark.parametrize("channel", [each for each in CHANNEL_FIELDS if each != "url"])
-    def test_channels_that_are_not_executed_yet_are_refused_by_name(self, channel: str) -> None:
-        assert findings(channel=channel) == [("channel-not-supported", ("channel",))]
-
     def test_type_and_channel_are_judged_apart(self) -> None:
-        assert findings(type="error", channel="web") == [
-            ("callback-type-not-supported", ("type",)),
+        assert findings(type="errors", channel="web", method="PATCH") == [
+            ("unknown-callback-type", ("type",)),
             ("unknown-channel", ("channel",)),
         ]
 
 
-class TestTypesToCome:
-    """The rules of types that are not executed yet, as they will hold when they are."""
+ADVANCED = "service/data-advanced"
 
-    @pytest.fixture(autouse=True)
-    def all_types(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(definition, "SUPPORTED_TYPES", frozenset(CallbackType))
+
+class TestTypes:
+    @pytest.mark.parametrize("callback_type", CallbackType)
+    def test_each_may_use_every_channel(self, callback_type: CallbackType) -> None:
+        for fields in (
+            {"url": "https://example.com/{device}?t={time}", "contentType": "application/json", "body": "{}"},
+            {"channel": "batch-url", "url": "https://example.com/?b={batch}", "linePattern": "{device};{time}"},
+            {"channel": "email", "url": None, "recipient": "ops@example.com", "subject": "{device}"},
+        ):
+            by_mail = callback_type is CallbackType.DATA_BIDIR and fields.get("channel") == "email"
+            expected = [("mail-cannot-answer", ("channel",))] if by_mail else []
+            assert findings(type=str(callback_type), **fields) == expected
 
     @pytest.mark.parametrize(
         ("fields", "found"),
@@ -131,11 +140,249 @@ class TestTypesToCome:
             ({"type": "error", "body": "a={data}"}, [("variable-not-offered", ("body",))]),
             ({"type": "error", "body": "a={customData#a}"}, [("variable-not-offered", ("body",))]),
             ({"type": "error", "payload": "a::bool:1"}, [("payload-not-of-type", ("payload",))]),
-            ({"type": "service/data-advanced", "payload": "a::bool:1", "body": "a={customData#a}&b={lqi}"}, []),
+            ({"type": "service/geoloc", "body": "a={lat}&b={geolocSource}"}, []),
+            ({"type": "service/repeater", "body": "a={batt}&b={temp}"}, [("variable-not-offered", ("body",))]),
+            ({"type": ADVANCED, "payload": "a::bool:1", "method": "GET", "url": URL + "?{customData#a}{lqi}"}, []),
         ],
     )
     def test_what_they_offer_and_carry(self, fields: dict[str, Any], found: list[tuple[str, tuple[str, ...]]]) -> None:
         assert findings(**fields) == found
+
+    @pytest.mark.parametrize("callback_type", CallbackType)
+    def test_those_whose_events_several_stations_report_may_be_sent_again(self, callback_type: CallbackType) -> None:
+        content: Content = {
+            "type": str(callback_type),
+            "channel": "url",
+            "url": URL,
+            "method": "GET",
+            "sendDuplicates": True,
+        }
+        callback, found = check_callback(TELEMETRY, content)
+        repeats = callback_type in {"data/uplink", "data/bidir", "service/status", "service/geoloc"}
+        assert callback is not None
+        assert callback.send_duplicates is repeats
+        assert [(each.code, each.severity) for each in found] == (
+            [] if repeats else [("send-duplicates-without-effect", Severity.WARNING)]
+        )
+
+
+class TestObjectVariables:
+    """callbacks.md section 2.6: ready JSON, to be written without quotes."""
+
+    @pytest.mark.parametrize(
+        ("fields", "found"),
+        [
+            ({"contentType": "application/json", "body": '{"a": {duplicates}, "b": {computedLocation}}'}, []),
+            ({"contentType": "application/json", "body": '{"a": "{lqi}", "b": {operatorName}}'}, []),
+            ({"contentType": "application/json", "body": '["{duplicates}"]'}, [("object-variable-quoted", ("body",))]),
+            ({"body": "a={duplicates}"}, [("data-advanced-not-json", ("contentType",))]),
+            ({"contentType": "text/plain"}, [("data-advanced-not-json", ("contentType",))]),
+            ({"contentType": "text/html"}, [("content-type-not-supported", ("contentType",))]),
+            ({"method": "GET", "url": URL + "?{computedLocation}"}, []),
+            (
+                {"channel": "batch-url", "url": URL + "?b={batch}", "linePattern": "{lqi};{duplicates}"},
+                [("object-variable-in-line", ("linePattern",))],
+            ),
+            ({"channel": "email", "url": None, "recipient": "a@b", "message": "{duplicates}"}, []),
+        ],
+    )
+    def test_places(self, fields: dict[str, Any], found: list[tuple[str, tuple[str, ...]]]) -> None:
+        assert findings(type=ADVANCED, **fields) == found
+
+    def test_each_quoted_place_is_marked_as_a_warning(self) -> None:
+        body = '["{duplicates}", {duplicates}, "at {computedLocation}"]'
+        content = {"type": ADVANCED, "channel": "url", "url": URL, "contentType": "application/json", "body": body}
+        callback, found = check_callback(TELEMETRY, content)
+        assert callback is not None
+        assert [(each.severity, each.offset, each.length) for each in found] == [
+            (Severity.WARNING, 2, len("{duplicates}")),
+            (Severity.WARNING, 35, len("{computedLocation}")),
+        ]
+
+
+class TestBatches:
+    BATCH: ClassVar[dict[str, Any]] = {
+        "channel": "batch-url",
+        "url": URL + "?k=1&b={batch}&z=2",
+        "linePattern": "{device};{time}",
+    }
+
+    def test_every_field_arrives(self) -> None:
+        content: Content = {"type": "data/bidir", **self.BATCH, "method": "PUT", "sendSni": True, "downlinkHook": True}
+        callback, found = check_callback(TELEMETRY, content)
+        assert found == ()
+        assert callback is not None
+        channel = callback.channel
+        assert isinstance(channel, BatchUrlChannel)
+        assert (channel.method, channel.send_sni, channel.downlink_hook) == (Method.PUT, True, True)
+        assert (channel.url.before.render({}), channel.url.after.render({})) == ("k=1&b=", "&z=2")
+        assert channel.line_pattern.render({"device": "1C178", "time": 7}) == "1C178%3B7"
+
+    @pytest.mark.parametrize(
+        ("fields", "found"),
+        [
+            ({"url": None}, [("missing-key", ("url",))]),
+            ({"linePattern": None}, [("missing-key", ("linePattern",))]),
+            ({"linePattern": ""}, [("missing-key", ("linePattern",))]),
+            ({"url": URL}, [("template-batch-missing", ("url",))]),
+            ({"url": "ftp://example.com/?b={batch}"}, [("template-bad-url", ("url",))]),
+            ({"url": URL + "?b={batch}&{time}"}, [("template-variable-in-batch-url", ("url",))]),
+            ({"linePattern": "{device}\n"}, [("template-control-character", ("linePattern",))]),
+            ({"linePattern": "{devise}"}, [("unknown-variable", ("linePattern",))]),
+            ({"linePattern": "{batch}"}, [("unknown-variable", ("linePattern",))]),
+            ({"linePattern": "{customData#a}", "payload": "a::bool:1"}, []),
+            ({"body": "a=b"}, [("field-not-of-channel", ("body",))]),
+            ({"downlinkHook": True}, [("downlink-hook-not-bidir", ("downlinkHook",))]),
+            (
+                {"url": URL, "linePattern": "{x}"},
+                [("template-batch-missing", ("url",)), ("unknown-variable", ("linePattern",))],
+            ),
+        ],
+    )
+    def test_rules(self, fields: dict[str, Any], found: list[tuple[str, tuple[str, ...]]]) -> None:
+        assert findings(**{**self.BATCH, **fields}) == found
+
+    @pytest.mark.parametrize(
+        ("url", "help"),
+        [
+            (URL, f'Put it there:\n    url: "{URL}?lines={{batch}}"'),
+            (URL + "?", f'Put it there:\n    url: "{URL}?lines={{batch}}"'),
+            (URL + "?k=1", f'Put it there:\n    url: "{URL}?k=1&lines={{batch}}"'),
+            (URL + "?a={batch}&b={batch}", "Keep one of them."),
+            (URL + "/{batch}", 'For example:\n    url: "https://example.com/in?key=1&lines={batch}"'),
+            (URL + "?a={batch}&b={data}", "Take it out of the url, and put it into linePattern."),
+            ("https://{device}/", ""),
+        ],
+    )
+    def test_what_to_do_about_a_url(self, url: str, help: str) -> None:
+        assert finding(**{**self.BATCH, "url": url}).help == help
+
+    def test_what_is_proposed_for_a_url_without_the_lines_is_good(self) -> None:
+        for url in (URL, URL + "?", URL + "?k=1&", "http://a", "http://a?${secret.K}"):
+            proposed = finding(**{**self.BATCH, "url": url}).help.partition('"')[2].rstrip('"')
+            assert findings(**{**self.BATCH, "url": proposed}) == []
+
+    @pytest.mark.parametrize(
+        ("fields", "help"),
+        [
+            ({"url": URL + "?b={batch}"}, "choose channel: batch-url"),
+            ({"body": "a={batch}"}, "choose channel: batch-url"),
+            ({**BATCH, "linePattern": "{batch}"}, "a line pattern makes a single line"),
+        ],
+    )
+    def test_the_place_of_the_lines_is_explained_where_it_is_none(self, fields: dict[str, Any], help: str) -> None:
+        assert help in finding(**fields).help
+
+
+class TestMails:
+    MAIL: ClassVar[dict[str, Any]] = {"channel": "email", "url": None, "recipient": "ops@example.com", "subject": "x"}
+
+    def test_every_field_arrives(self) -> None:
+        content = {
+            "type": "error",
+            "channel": "email",
+            "recipient": " ops@example.com,Lab+1@Example.com ",
+            "subject": "{device}: {info}",
+            "message": "{info}\n",
+        }
+        callback, found = check_callback(TELEMETRY, content)
+        assert found == ()
+        assert callback is not None
+        channel = callback.channel
+        assert isinstance(channel, EmailChannel)
+        assert channel.recipients == ("ops@example.com", "Lab+1@Example.com")
+        assert channel.subject.render({"device": "1C178", "info": "a\r\nBcc: x\u2028"}) == "1C178: a  Bcc: x "
+        assert channel.message.render({"info": "a\nb"}) == "a\nb\n"
+
+    @pytest.mark.parametrize(
+        ("fields", "found"),
+        [
+            ({"recipient": None}, [("missing-key", ("recipient",))]),
+            ({"subject": None}, [("empty-mail", ("message",))]),
+            ({"subject": None, "message": "x"}, []),
+            ({"subject": "a\nb"}, [("template-control-character", ("subject",))]),
+            ({"subject": "a\u2028b"}, [("template-control-character", ("subject",))]),
+            ({"subject": "${x}"}, [("template-unknown-reference", ("subject",))]),
+            ({"subject": "{batch}"}, [("unknown-variable", ("subject",))]),
+            ({"message": "{info}"}, [("variable-not-offered", ("message",))]),
+            ({"message": "a\nb\t{device}"}, []),
+            ({"downlinkHook": True}, [("field-not-of-channel", ("downlinkHook",))]),
+            ({"method": "GET"}, [("field-not-of-channel", ("method",))]),
+            ({"recipient": "{device}@a, ${secret.B}"}, [("variable-in-recipient", ("recipient",))] * 2),
+            ({"recipient": "${x}"}, [("template-unknown-reference", ("recipient",))]),
+            (
+                {"recipient": "a@b, A@B,c, c@d"},
+                [("recipient-twice", ("recipient",)), ("bad-recipient", ("recipient",))],
+            ),
+        ],
+    )
+    def test_rules(self, fields: dict[str, Any], found: list[tuple[str, tuple[str, ...]]]) -> None:
+        assert findings(**{**self.MAIL, **fields}) == found
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "ops@example.com",
+            "a@b",
+            "first.last+tag@sub.example-1.com",
+            "!#$%&'*+/=?^_`|~-@example.com",
+            f"{'a' * 64}@example.com",
+            f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 60}",  # 254 characters
+            "ops@1and1.example",
+            "ops@xn--bcher-kva.example",
+            "ops@[192.0.2.1]",
+            "ops@[IPv6:2001:db8::1]",
+        ],
+    )
+    def test_addresses(self, address: str) -> None:
+        assert findings(**{**self.MAIL, "recipient": address}) == []
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "ops",
+            "@example.com",
+            "ops@",
+            "a@b@c",
+            "ops@example..com",
+            "ops@.example.com",
+            "ops@example.com.",
+            "ops@-example.com",
+            "ops@under_score.com",
+            "ops@192.0.2.1",
+            "ops@[192.0.2]",
+            "ops@[192.0.2.1",
+            "ops@[IPv6:fe80::1%eth0]",
+            "ops@[2001:db8::1]",
+            ".ops@example.com",
+            "o..ps@example.com",
+            "o ps@example.com",
+            '"o ps"@example.com',
+            "Ops <ops@example.com>",
+            "ops@example.com (Ops)",
+            "ops@example.com\nBcc: x@example.com",
+            "ops@example.com; lab@example.com",
+            "{}@example.com",
+            "öps@example.com",
+            "ops@bücher.example",
+            f"{'a' * 65}@example.com",
+            f"a@{'b' * 64}.com",
+            f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 61}",
+        ],
+    )
+    def test_what_is_no_address(self, address: str) -> None:
+        found = finding(type="error", channel="email", recipient=f"a@b, {address}, c@d", subject="x", url=None)
+        assert (found.code, found.offset, found.length) == ("bad-recipient", 5, len(address))
+        assert found.detail.endswith(".")
+
+    @pytest.mark.parametrize(("recipient", "offset"), [("", 0), (" ", 1), (",a@b", 0), ("a@b,  ,c@d", 6), ("a@b,", 4)])
+    def test_nothing_is_no_address(self, recipient: str, offset: int) -> None:
+        found = finding(**{**self.MAIL, "recipient": recipient})
+        assert (found.code, found.offset, found.length) == ("bad-recipient", offset, 1)
+
+    def test_several_are_told_to_be_separated_by_commas(self) -> None:
+        found = finding(**{**self.MAIL, "recipient": "ops@example.com; lab@example.com"})
+        assert "separated by commas" in found.help
 
 
 class TestVariables:
@@ -177,6 +424,13 @@ class TestVariables:
             ({"body": "a={devise}"}, "Did you mean {device}?"),
             ({"body": "a={customData#tmp}", "payload": "temp::bool:1"}, "Did you mean {customData#temp}?"),
             ({"body": "a={customData#zz}", "payload": "temp::bool:1"}, "Declare it in the payload config."),
+            ({"body": "a={temperature}", "payload": "temperature::bool:1"}, "Did you mean {customData#temperature}?"),
+            ({"body": "a={BATT}", "type": "service/status"}, "Did you mean {batt}?"),
+            ({"body": "a={infoCod}", "type": "service/acknowledge"}, "Did you mean {infoCode}?"),
+            ({"body": "a={radus}", "type": "service/geoloc"}, "Did you mean {radius}?"),
+            ({"body": "a={repeatedMsgs}", "type": "service/repeater"}, "Did you mean {repeatedMsg}?"),
+            ({"body": "a={severty}", "type": "error"}, "Did you mean {severity}?"),
+            ({"body": "a={akc}", "type": "data/bidir"}, "Did you mean {ack}?"),
         ],
     )
     def test_the_nearest_name_is_proposed(self, fields: dict[str, Any], help: str) -> None:

@@ -1,184 +1,67 @@
-"""From a message to the exact requests it makes (`callbacks.md` sections 1, 2 and 4.1)."""
+"""Which callbacks a message fires, and what else it sets going (`callbacks.md` sections 1, 2.6, 5, 6 and 7)."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from reconciler.codec.canonical import define, revision_digest
-from reconciler.codec.message import read_message
+from reconciler.codec.canonical import define
 from reconciler.errors import StoreError
-from reconciler.grammar.template import redact
-from reconciler.model.definition import Content, check_callback
+from reconciler.model.alarm import GATHERING, Alarm, AlarmKind
+from reconciler.model.definition import Content
 from reconciler.model.delivery import Delivery, HttpRequest
+from reconciler.model.downlink import LISTENING, Downlink, DownlinkState, InfoCode
 from reconciler.model.message import Message
-from reconciler.model.resource import Key, Method
-from reconciler.model.revision import EMPTY, Owned, Publication, Revision
-from reconciler.runtime.routing import Router, render_request
+from reconciler.model.resource import CallbackType, Key
+from reconciler.model.revision import EMPTY, Revision
+from reconciler.runtime.routing import Router
+from tests.builders import a_revision
+from tests.unit.runtime.routing_rig import NOW, OTHERS, a_route, content, deliveries, message, revision
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-# callbacks.md section 12.4: campusiot sigfox-mqtt-bridge (GET, 2016)
-CAPTURED: dict[str, Any] = {
-    "device": "1C178", "deviceType": "tracker", "time": 1471594359, "duplicate": False, "snr": 12.13,
-    "station": "0AF0", "data": "1e2d", "avgSnr": 19.75, "lat": 45, "lng": 6, "rssi": -135.0, "seqNumber": 2516,
-}  # fmt: skip
-ALL_VARIABLES = (
-    "time={time}&device={device}&duplicate={duplicate}&snr={snr}&station={station}&data={data}"
-    "&avgSnr={avgSnr}&lat={lat}&lng={lng}&rssi={rssi}&seqNumber={seqNumber}"
-)
-
-
-def message(**changes: Any) -> Message:
-    result = read_message({**CAPTURED, **changes}, received_at=NOW)
-    assert isinstance(result, Message), result
-    return result
+FIRED = {
+    "data": ["data/bidir", "data/uplink"],
+    "status": ["service/status"],
+    "geoloc": ["service/geoloc"],
+    "acknowledge": ["service/acknowledge"],
+    "repeater": ["service/repeater"],
+    "data-advanced": ["service/data-advanced"],
+    "error": ["error"],
+}
 
 
-def content(**fields: Any) -> Content:
-    return {"type": "data/uplink", "channel": "url", "url": "http://a.example/", **fields}
+def get(**fields: Any) -> Content:
+    return content(method="GET", **fields)
 
 
-def revision(number: int = 1, /, **callbacks: Content) -> Revision:
-    owned = {Key("tracker"): Owned(define(Key("tracker"), {}), "test")}
-    for name, each in callbacks.items():
-        key = Key("tracker", name)
-        owned[key] = Owned(define(key, each), "test")
-    return Revision(number, revision_digest(owned.items()), owned, Publication(at=NOW, by="test"))
+def name_of(callback_type: str) -> str:
+    return callback_type.replace("/", "-")
 
 
-def deliveries(sent: Message, **callbacks: Content) -> tuple[Delivery, ...]:
-    return Router.compile(revision(**callbacks)).route(sent, now=NOW).deliveries
+ONE_OF_EACH = {name_of(each): get(type=str(each)) for each in CallbackType}
 
 
-def request(sent: Message | None = None, /, **fields: Any) -> HttpRequest:
-    (delivery,) = deliveries(sent or message(), hook=content(**fields))
-    return delivery.request
+def fired(made: tuple[Delivery, ...]) -> list[str]:
+    return [each.callback.callback for each in made]
 
 
-def test_a_captured_request_is_reproduced_to_the_byte() -> None:
-    made = request(method="GET", url=f"http://a.example/?{ALL_VARIABLES}")
-
-    assert made.target == (
-        "/?time=1471594359&device=1C178&duplicate=false&snr=12.13&station=0AF0&data=1e2d"
-        "&avgSnr=19.75&lat=45&lng=6&rssi=-135.00&seqNumber=2516"
-    )
-    assert (made.method, made.body, made.headers) == (Method.GET, None, ())
+def targets(made: tuple[Delivery, ...]) -> list[object]:
+    return [each.request.target for each in made if isinstance(each.request, HttpRequest)]
 
 
-def test_what_the_network_did_not_give_is_null() -> None:
-    bare = message(duplicate=None, snr=None, station=None, avgSnr=None, lat=None, lng=None, rssi=None, seqNumber=None)
-
-    assert request(bare, method="GET", url=f"http://a.example/?{ALL_VARIABLES}").target == (
-        "/?time=1471594359&device=1C178&duplicate=null&snr=null&station=null&data=1e2d"
-        "&avgSnr=null&lat=null&lng=null&rssi=null&seqNumber=null"
-    )
+# Deliveries
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        # callbacks.md section 2.1, column "text form on the wire"
-        ("snr", 10.5, "10.50"),
-        ("rssi", -135, "-135.00"),
-        ("rssi", -0.004, "-0.00"),
-        ("lat", 44.6, "45"),
-        ("lng", -1.2, "-1"),
-        ("station", "37ff", "37FF"),
-        ("duplicate", True, "true"),
-    ],
-)
-def test_variables_have_their_documented_text_forms(name: str, value: object, text: str) -> None:
-    made = request(message(**{name: value}), method="GET", url=f"http://a.example/?v={{{name}}}")
-
-    assert made.target == f"/?v={text}"
-
-
-def test_values_of_a_json_body_are_json() -> None:
-    body = '{"d":{device},"s":"{device}","rssi":{rssi},"dup":{duplicate},"n":{seqNumber},"none":{snr}}'
-    made = request(message(snr=None), method="POST", contentType="application/json", body=body)
-
-    assert made.body == '{"d":"1C178","s":"1C178","rssi":-135.00,"dup":false,"n":2516,"none":null}'
-    assert made.headers == (("Content-Type", "application/json"),)
-
-
-@pytest.mark.parametrize(
-    ("url", "body", "sent"),
-    [
-        # callbacks.md section 4.1: the query's pairs stand in front of a form body
-        ("http://a.example/?id={device}&time={time}", "data={data}", "id=1C178&time=1471594359&data=1e2d"),
-        ("http://a.example/?id={device}", None, "id=1C178"),
-        ("http://a.example/", "data={data}", "data=1e2d"),
-        ("http://a.example/", None, ""),
-    ],
-)
-def test_a_form_body_has_the_query_in_front(url: str, body: str | None, sent: str) -> None:
-    made = request(method="POST", url=url, **({} if body is None else {"body": body}))
-
-    assert made.body == sent
-    assert made.headers == (("Content-Type", "application/x-www-form-urlencoded"),)
-    assert redact(made.target) == url.removeprefix("http://a.example").replace("{device}", "1C178").replace(
-        "{time}", "1471594359"
-    )
-
-
-def test_other_bodies_leave_the_query_alone() -> None:
-    made = request(method="PUT", url="http://a.example/?id={device}", contentType="text/plain", body="{data}")
-
-    assert (made.method, made.target, made.body) == (Method.PUT, "/?id=1C178", "1e2d")
-
-
-def test_headers_follow_the_content_type_by_name_and_carry_variables_and_secrets() -> None:
-    made = request(
-        method="POST",
-        contentType="application/json",
-        body="{}",
-        headers={"X-Device": "{device}", "Authorization": "Bearer ${secret.TOKEN}"},
-    )
-
-    assert [(name, redact(value)) for name, value in made.headers] == [
-        ("Content-Type", "application/json"),
-        ("Authorization", "Bearer ${secret.TOKEN}"),
-        ("X-Device", "1C178"),
-    ]
-    assert not isinstance(dict(made.headers)["Authorization"], str)
-
-
-def test_credentials_of_the_url_travel_apart_from_it() -> None:
-    made = request(method="GET", url="https://login:${secret.PASSWORD}@a.example/", sendSni=True)
-
-    assert made.credentials is not None
-    assert redact(made.credentials) == "login:${secret.PASSWORD}"
-    assert (made.scheme, made.host, made.port, made.target, made.send_sni) == ("https", "a.example", 443, "/", True)
-
-
-def test_custom_data_comes_from_the_payload_config_of_the_callback() -> None:
-    made = request(
-        method="GET", url="http://a.example/{customData#hi}/{customData#lo}", payload="hi::uint:8 lo::uint:8"
-    )
-
-    assert made.target == "/30/45"
-
-
-def test_a_payload_that_is_too_short_gives_null_and_a_warning() -> None:
-    (delivery,) = deliveries(
-        message(data="1e"),
-        hook=content(
-            method="GET", url="http://a.example/{customData#hi}/{customData#lo}", payload="hi::uint:8 lo::uint:8"
-        ),
-    )
-
-    assert delivery.request.target == "/30/null"
-    assert delivery.warnings == (
-        "The field lo does not fit the payload of 1 byte; the payload config needs 2. It is null.",
-    )
+@pytest.mark.parametrize("kind", FIRED)
+def test_an_event_fires_the_callbacks_of_its_type_and_no_other(kind: str) -> None:
+    assert fired(deliveries(message(kind), **ONE_OF_EACH)) == [name_of(each) for each in FIRED[kind]]
 
 
 def test_every_enabled_callback_fires_in_the_order_of_names() -> None:
     made = deliveries(
         message(),
-        zebra=content(method="GET", url="http://z.example:8080/"),
-        apple=content(method="GET"),
-        sleeping=content(method="GET", enabled=False),
+        zebra=get(url="http://z.example:8080/"),
+        apple=get(),
+        sleeping=get(enabled=False),
     )
 
     assert [(str(d.callback), d.id.ordinal, d.endpoint) for d in made] == [
@@ -186,59 +69,349 @@ def test_every_enabled_callback_fires_in_the_order_of_names() -> None:
         ("tracker/zebra", 1, "http://z.example:8080"),
     ]
     assert {d.revision for d in made} == {1}
+    assert {d.due_at for d in made} == {NOW}
+
+
+def test_a_payload_that_is_too_short_gives_null_and_a_warning() -> None:
+    url, payload = "http://a.example/{customData#hi}/{customData#lo}", "hi::uint:8 lo::uint:8"
+    made = deliveries(message(data="1e"), one=get(url=url, payload=payload), two=get(url=url, payload=payload))
+
+    assert targets(made) == ["/30/null", "/30/null"]
+    assert [each.warnings for each in made] == [
+        ("The field lo does not fit the payload of 1 byte; the payload config needs 2. It is null.",)
+    ] * 2
+
+
+def test_callbacks_with_payload_configs_of_their_own_see_their_own_fields() -> None:
+    url = "http://a.example/{customData#a}"
+    made = deliveries(message(), first=get(url=url, payload="a::uint:8"), second=get(url=url, payload="a:1:uint:8"))
+
+    assert targets(made) == ["/30", "/45"]
 
 
 @pytest.mark.parametrize(("device_type", "known"), [("tracker", True), ("stranger", False)])
-def test_without_callbacks_there_is_nothing_to_deliver(device_type: str, known: bool) -> None:
-    route = Router.compile(revision()).route(message(deviceType=device_type), now=NOW)
+@pytest.mark.parametrize("kind", FIRED)
+def test_without_callbacks_there_is_nothing_to_deliver(kind: str, device_type: str, known: bool) -> None:
+    route = a_route(message(kind, deviceType=device_type))
 
-    assert (route.deliveries, route.device_type_known) == ((), known)
+    assert (route.deliveries, route.again, route.alarms, route.downlink) == ((), (), (), None)
+    assert route.device_type_known is known
 
 
 def test_the_empty_revision_knows_no_device_type() -> None:
-    assert not Router.compile(EMPTY).route(message(), now=NOW).device_type_known
+    router = Router.compile(EMPTY)
+
+    assert not router.route(message(), now=NOW).device_type_known
+    assert router.device_type("tracker") is None
 
 
-def test_a_new_router_delivers_by_the_new_definitions_and_the_old_one_by_the_old() -> None:
-    old = Router.compile(revision(same=content(method="GET"), hook=content(method="GET", url="http://a.example/old")))
-    new = Router.compile(
-        revision(2, same=content(method="GET"), hook=content(method="GET", url="http://a.example/new")), known=old
+# Further receptions
+
+
+def test_a_further_reception_fires_the_callbacks_that_want_it() -> None:
+    url = "http://a.example/{station}/{duplicate}"
+    route = a_route(
+        message(),
+        alone=get(url=url),
+        bidir=get(type="data/bidir", url=url, sendDuplicates=True),
+        every=get(url=url, sendDuplicates=True),
+        sleeping=get(url=url, sendDuplicates=True, enabled=False),
     )
 
-    def targets(router: Router) -> list[tuple[int, object]]:
-        return [(d.revision, d.request.target) for d in router.route(message(), now=NOW).deliveries]
-
-    assert targets(old) == [(1, "/old"), (1, "/")]
-    assert targets(new) == [(2, "/new"), (2, "/")]
-
-
-def test_a_preview_is_exactly_what_the_router_sends() -> None:
-    fields = content(method="POST", body="t={customData#t}", payload="t::int:32")
-    callback, _ = check_callback(Key("tracker", "hook"), fields)
-    (delivery,) = deliveries(message(), hook=fields)
-    assert callback is not None
-
-    assert render_request(callback, message()) == (delivery.request, delivery.warnings)
+    assert [(d.callback.callback, d.id.ordinal) for d in route.deliveries] == [("alone", 0), ("bidir", 1), ("every", 2)]
+    assert targets(route.deliveries) == ["/0AF0/false"] * 3
+    assert [(d.callback.callback, d.id.ordinal) for d in route.again] == [("bidir", 0), ("every", 1)]
+    assert targets(route.again) == ["/0AF0/true"] * 2
+    assert {d.id.message for d in route.again} == {message().id}
 
 
-def test_a_definition_that_was_broken_in_the_store_is_named() -> None:
-    with pytest.raises(StoreError, match="tracker/hook, as stored, breaks a rule"):
-        Router.compile(revision(hook=content(url="nowhere")))
+def test_without_a_station_there_are_no_further_receptions() -> None:
+    route = a_route(message(station=None), every=get(sendDuplicates=True))
+
+    assert len(route.deliveries) == 1
+    assert route.again == ()
+
+
+def test_nobody_waits_for_the_answer_to_a_further_reception() -> None:
+    route = a_route(message(ack=True), CALLBACK, downlink=bidir(downlinkHook=True, sendDuplicates=True))
+
+    assert [d.asks for d in route.deliveries] == [True]
+    assert [d.asks for d in route.again] == [False]
+
+
+# Downlinks
+
+CALLBACK: Content = {"downlink": {"mode": "callback"}}
+DIRECT: Content = {"downlink": {"mode": "direct", "data": "{time}0000{rssi}"}}
+
+
+def bidir(**fields: Any) -> Content:
+    return get(type="data/bidir", **fields)
+
+
+def a_downlink(sent: Message, state: DownlinkState, **fields: Any) -> Downlink:
+    return Downlink(
+        message=sent.id,
+        device="1C178",
+        device_type="tracker",
+        asked_at=NOW,
+        expires_at=NOW + LISTENING,
+        state=state,
+        **fields,
+    )
+
+
+def test_a_device_that_asks_is_answered_by_the_selected_callback() -> None:
+    sent = message(ack=True)
+    route = a_route(sent, CALLBACK, a=bidir(), b=bidir(downlinkHook=True), c=get())
+
+    assert route.downlink == a_downlink(sent, DownlinkState.ASKED)
+    assert [(d.callback.callback, d.asks) for d in route.deliveries] == [("a", False), ("b", True), ("c", False)]
+
+
+def test_a_batch_line_can_ask() -> None:
+    selected = bidir(channel="batch-url", url="http://a.example/?l={batch}", linePattern="{device}", downlinkHook=True)
+
+    assert [d.asks for d in a_route(message(ack=True), CALLBACK, log=selected).deliveries] == [True]
 
 
 @pytest.mark.parametrize(
-    ("data", "sent"),
+    "callbacks",
     [
-        # One pass: what a device sends is never read as a template, and never leaves its place.
-        ("7b6465766963657d", "v=%7Bdevice%7D&device=1C178"),
-        ("263d2526", "v=%26%3D%25%26&device=1C178"),
-        ("0d0a0d0a", "v=%0D%0A%0D%0A&device=1C178"),
+        {},
+        {"unselected": bidir()},
+        {"disabled": bidir(downlinkHook=True, enabled=False)},
+        {"mail": {"type": "data/bidir", "channel": "email", "recipient": "a@example.com", "subject": "{device}"}},
     ],
+    ids=["none", "unselected", "disabled", "mail"],
 )
-def test_a_payload_cannot_leave_its_place(data: str, sent: str) -> None:
-    size = len(data) // 2
-    made = request(
-        message(data=data), method="POST", body="v={customData#v}&device={device}", payload=f"v::char:{size}"
+def test_a_device_that_asks_where_nobody_is_selected_gets_an_error(callbacks: dict[str, Content]) -> None:
+    sent = message(ack=True)
+    route = a_route(sent, CALLBACK, **callbacks)
+
+    assert route.downlink == a_downlink(sent, DownlinkState.ENDED, code=InfoCode.INVALID_CONFIGURATION)
+    assert not any(d.asks for d in route.deliveries)
+
+
+def test_in_mode_direct_the_answer_is_known_at_once() -> None:
+    sent = message(ack=True, rssi=-135)
+    route = a_route(sent, DIRECT, hook=bidir(downlinkHook=True))
+
+    data = (1471594359).to_bytes(4, "big") + bytes(2) + (-135).to_bytes(2, "big", signed=True)
+    assert route.downlink == a_downlink(sent, DownlinkState.READY, data=data)
+    assert [d.asks for d in route.deliveries] == [False]
+
+
+@pytest.mark.parametrize("mode", ["none", "managed"])
+def test_other_modes_answer_nobody(mode: str) -> None:
+    route = a_route(message(ack=True), {"downlink": {"mode": mode}}, hook=bidir(downlinkHook=True))
+
+    assert route.downlink is None
+    assert [d.asks for d in route.deliveries] == [False]
+
+
+@pytest.mark.parametrize("ack", [None, False])
+@pytest.mark.parametrize("device_type", [CALLBACK, DIRECT], ids=["callback", "direct"])
+def test_a_device_that_does_not_ask_makes_no_request(device_type: Content, ack: bool | None) -> None:
+    route = a_route(message(ack=ack), device_type, hook=bidir(downlinkHook=True))
+
+    assert route.downlink is None
+    assert [d.asks for d in route.deliveries] == [False]
+
+
+def test_only_data_asks() -> None:
+    for kind in OTHERS:
+        assert a_route(message(kind), DIRECT, **ONE_OF_EACH).downlink is None
+
+
+@pytest.mark.parametrize("code", [code for code in InfoCode if code is not InfoCode.PENDING])
+@pytest.mark.parametrize("device_type", ["tracker", "stranger"])
+@pytest.mark.parametrize("callbacks", [{}, ONE_OF_EACH], ids=["none", "all"])
+def test_an_acknowledge_reports_its_result(code: InfoCode, device_type: str, callbacks: dict[str, Content]) -> None:
+    sent = message("acknowledge", infoCode=int(code), deviceType=device_type)
+
+    assert a_route(sent, **callbacks).reported is code
+
+
+@pytest.mark.parametrize("code", [None, int(InfoCode.PENDING), 9, -1, "0", 0.5])
+def test_a_result_that_is_none_reports_nothing(code: Any) -> None:
+    sent = message("acknowledge")
+    strange = Message(
+        id=sent.id,
+        type=sent.type,
+        device=sent.device,
+        device_type=sent.device_type,
+        time=sent.time,
+        sequence_number=None,
+        data=b"",
+        received_at=NOW,
+        metadata={} if code is None else {"infoCode": code},
     )
 
-    assert made.body == sent
+    assert a_route(strange).reported is None
+
+
+def test_only_an_acknowledge_reports() -> None:
+    assert {kind for kind in FIRED if a_route(message(kind), **ONE_OF_EACH).reported is not None} == {"acknowledge"}
+
+
+# Alarms
+
+ADVANCED = get(type="service/data-advanced")
+
+
+def gathered(sent: Message) -> Alarm:
+    return Alarm(AlarmKind.GATHERED, sent.event, "1C178", "tracker", NOW + GATHERING)
+
+
+def silent(after: timedelta) -> Alarm:
+    return Alarm(AlarmKind.SILENCE, "1C178", "1C178", "tracker", NOW + after)
+
+
+def test_receptions_are_gathered_for_data_advanced() -> None:
+    route = a_route(message(), advanced=ADVANCED)
+
+    assert (route.deliveries, route.alarms) == ((), (gathered(message()),))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_only_those_of_data_are_gathered(kind: str) -> None:
+    assert a_route(message(kind), advanced=ADVANCED).alarms == ()
+
+
+def test_nothing_is_gathered_for_a_disabled_callback_nor_for_who_gathers_himself() -> None:
+    assert a_route(message(), advanced=get(type="service/data-advanced", enabled=False)).alarms == ()
+    router = Router.compile(revision(advanced=ADVANCED))
+    assert router.route(message(), now=NOW, gather=False).alarms == ()
+
+
+@pytest.mark.parametrize("kind", FIRED)
+@pytest.mark.parametrize("gather", [True, False])
+def test_what_a_device_transmits_itself_begins_its_silence(kind: str, gather: bool) -> None:
+    route = Router.compile(revision({"keepAlive": 7200})).route(message(kind), now=NOW, gather=gather)
+
+    assert route.alarms == ((silent(timedelta(hours=2)),) if kind in {"data", "status", "repeater"} else ())
+
+
+def test_a_message_may_set_several_alarms() -> None:
+    route = a_route(message(), {"keepAlive": 1800}, advanced=ADVANCED)
+
+    assert route.alarms == (gathered(message()), silent(timedelta(minutes=30)))
+
+
+# Revisions
+
+
+def test_a_new_router_delivers_by_the_new_definitions_and_the_old_one_by_the_old() -> None:
+    first = revision(same=get(), hook=get(url="http://a.example/old"))
+    old = Router.compile(first)
+    changed = {"same": get(), "hook": get(url="http://a.example/new")}
+    definitions = [define(Key("tracker", name), each) for name, each in changed.items()]
+    second = a_revision([define(Key("tracker"), {}), *definitions], after=first)
+    new = Router.compile(second, known=old)
+
+    def sent(router: Router) -> list[tuple[int, object]]:
+        made = router.route(message(), now=NOW).deliveries
+        return list(zip([d.revision for d in made], targets(made), strict=True))
+
+    assert sent(old) == [(1, "/old"), (1, "/")]
+    assert sent(new) == [(2, "/new"), (2, "/")]
+
+
+def test_what_a_router_takes_over_makes_no_difference() -> None:
+    before = Router.compile(revision(CALLBACK, a=bidir(downlinkHook=True), b=get(), gone=get()))
+    for changed in (
+        revision(CALLBACK, a=bidir(downlinkHook=True), b=get(), gone=get()),
+        revision(DIRECT, a=bidir(downlinkHook=True), b=get()),
+        revision({"keepAlive": 1800}, b=get(enabled=False), new=ADVANCED),
+        EMPTY,
+    ):
+        sent = message(ack=True)
+        afresh, taken_over = Router.compile(changed), Router.compile(changed, known=before)
+        assert taken_over.route(sent, now=NOW) == afresh.route(sent, now=NOW)
+        assert taken_over.explain(sent) == afresh.explain(sent)
+        assert taken_over.device_type("tracker") == afresh.device_type("tracker")
+
+
+def test_device_types_are_known_by_name() -> None:
+    router = Router.compile(revision({"keepAlive": 7200, "description": "Pallets"}))
+    found = router.device_type("tracker")
+
+    assert found is not None
+    assert (found.key, found.keep_alive, found.description) == (Key("tracker"), timedelta(hours=2), "Pallets")
+    assert router.device_type("stranger") is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (revision(hook=content(url="nowhere")), "tracker/hook, as stored, breaks a rule"),
+        (revision({"keepAlive": 5}), "tracker, as stored, breaks a rule"),
+        # Not the warning that comes first: a field beyond any uplink
+        (revision(hook=content(url="nowhere", payload="v:40:uint:8")), "breaks a rule: .*http:// or https://"),
+    ],
+)
+def test_a_definition_that_was_broken_in_the_store_is_named(broken: Revision, named: str) -> None:
+    with pytest.raises(StoreError, match=named):
+        Router.compile(broken)
+
+
+# Explanations
+
+
+def explained(sent: Message, *, again: bool = False, **callbacks: Content) -> list[tuple[str, bool, str, list[int]]]:
+    explanation = Router.compile(revision(**callbacks)).explain(sent, again=again)
+    assert explanation.device_type_known
+    assert explanation.revision == 1
+    assert {each.message for match in explanation.matches for each in match.deliveries} <= {sent.id}
+    return [(m.callback.callback, m.matched, m.reason, [d.ordinal for d in m.deliveries]) for m in explanation.matches]
+
+
+MAIL: Content = {"type": "data/uplink", "channel": "email", "recipient": "a@example.com,b@example.com", "subject": "x"}
+
+
+def test_an_explanation_says_of_each_callback_why_it_fired_or_not() -> None:
+    assert explained(
+        message(), bidir=bidir(), mail=MAIL, off=get(enabled=False), other=get(type="service/status"), plain=get()
+    ) == [
+        ("bidir", True, "It fires on data/bidir, was enabled, and belongs to the device type.", [0]),
+        ("mail", True, "It fires on data/uplink, was enabled, and belongs to the device type.", [1, 2]),
+        ("off", False, "It was disabled in revision 1.", []),
+        ("other", False, "It fires on service/status, and this is a message of type data.", []),
+        ("plain", True, "It fires on data/uplink, was enabled, and belongs to the device type.", [3]),
+    ]
+
+
+def test_an_explanation_of_a_further_reception_says_who_wanted_it() -> None:
+    assert explained(
+        message(),
+        again=True,
+        alone=get(),
+        every=get(sendDuplicates=True),
+        other=get(type="error", sendDuplicates=True),
+    ) == [
+        (
+            "alone",
+            False,
+            "This is a further reception of a message that was known before, and the callback does not ask for those "
+            "(sendDuplicates).",
+            [],
+        ),
+        ("every", True, "It fires on data/uplink, was enabled, and asks for every reception (sendDuplicates).", [0]),
+        ("other", False, "It fires on error, and this is a message of type data.", []),
+    ]
+
+
+def test_an_explanation_decodes_the_payload_for_what_fired() -> None:
+    router = Router.compile(revision(off=get(payload="b::uint:8", enabled=False), on=get(payload="a::uint:8")))
+    off, on = router.explain(message()).matches
+
+    assert off.decoded is None
+    assert on.decoded is not None
+    assert dict(on.decoded.values) == {"a": 30}
+
+
+def test_an_unknown_device_type_is_all_that_there_is_to_explain() -> None:
+    explanation = Router.compile(revision(hook=get())).explain(message(deviceType="stranger"))
+
+    assert (explanation.device_type_known, explanation.matches) == (False, ())

@@ -1,18 +1,35 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import orjson
 import pytest
 
 from reconciler.codec.message import read_message
-from reconciler.grammar.escape import Context
+from reconciler.grammar.escape import Context, Json
 from reconciler.grammar.template import Secret
-from reconciler.model.delivery import Done, GiveUp, Outcome, Refused, RetryAt, State, Step, Unreachable
-from reconciler.model.message import Message
+from reconciler.model.delivery import (
+    BatchLine,
+    DeliveryId,
+    Done,
+    GiveUp,
+    Mail,
+    Outcome,
+    Refused,
+    RetryAt,
+    State,
+    Step,
+    Unreachable,
+)
+from reconciler.model.downlink import INFO_MESSAGES, LISTENING, Downlink, DownlinkState, InfoCode
+from reconciler.model.message import Message, MessageType
+from reconciler.model.resource import Method
 from reconciler.model.revision import EMPTY, HistoryEntry
 from reconciler.runtime.api.json_forms import (
     delivery_json,
+    downlink_json,
     history_json,
     message_json,
+    request_json,
     revision_json,
     settlement_json,
     timestamp,
@@ -49,6 +66,7 @@ def test_a_message_has_the_fields_that_it_was_sent_with() -> None:
 
     assert message_json(message) == {
         "id": message.id,
+        "type": "data",
         "device": "1C178",
         "deviceType": "tracker",
         "time": 1_700_000_000,
@@ -87,7 +105,9 @@ def test_a_delivery_shows_its_request_and_every_attempt_without_secrets() -> Non
         "tries": 0,
         "dueAt": "2026-01-01T12:00:00.123Z",
         "warnings": ("The field door does not fit.",),
+        "batch": None,
         "request": {
+            "kind": "http",
             "method": "POST",
             "url": "https://ingest.example.com/uplink/1C178",
             "headers": {"Authorization": "Bearer ${secret.INGEST_TOKEN}"},
@@ -117,6 +137,106 @@ def test_a_delivery_shows_its_request_and_every_attempt_without_secrets() -> Non
             },
         ],
     }
+
+
+LINE = BatchLine(
+    method=Method.POST,
+    scheme="https",
+    host="2001:db8::1",
+    port=8443,
+    path="/batch",
+    before=("site=Z%C3%BCrich&key=", Secret("KEY", Context.QUERY), "&data="),
+    after="&end=1",
+    credentials=("gateway:", Secret("PASSWORD", Context.TEXT)),
+    send_sni=True,
+    line=("1C178%3B", Secret("MARK", Context.QUERY), "%20%E2%82%AC%3B"),
+)
+
+
+def test_a_line_of_a_batch_shows_itself_decoded_and_where_it_will_stand() -> None:
+    assert request_json(LINE) == {
+        "kind": "batch-line",
+        "method": "POST",
+        "url": "https://[2001:db8::1]:8443/batch?site=Z%C3%BCrich&key=${secret.KEY}&data={batch}&end=1",
+        "headers": {"Authorization": "Basic gateway:${secret.PASSWORD}"},
+        "line": "1C178;${secret.MARK} €;",
+        "sendSni": True,
+    }
+    assert request_json(replace(LINE, credentials="gateway:hunter2"))["headers"] == {
+        "Authorization": "Basic gateway:***"
+    }
+
+
+def test_a_mail_shows_whom_it_goes_to_and_who_else_gets_it() -> None:
+    mail = Mail(
+        id="x.1",
+        recipient="b@example.com",
+        recipients=("a@example.com", "b@example.com"),
+        subject=("[", Secret("SITE", Context.HEADER), "] 1C178"),
+        text="Line 1\nLine 2",
+    )
+
+    assert request_json(mail) == {
+        "kind": "mail",
+        "recipient": "b@example.com",
+        "recipients": ("a@example.com", "b@example.com"),
+        "subject": "[${secret.SITE}] 1C178",
+        "text": "Line 1\nLine 2",
+    }
+
+
+def test_a_joined_line_names_the_delivery_that_carries_it_and_has_no_next_try() -> None:
+    carrier = DeliveryId(a_message(1).id, 0)
+    delivery = replace(a_delivery(a_message(2)), request=LINE, state=State.JOINED, batch=carrier)
+    shown = delivery_json(DeliveryRecord(delivery, ()))
+
+    assert (shown["state"], shown["batch"], shown["dueAt"]) == ("joined", str(carrier), None)
+
+
+DOWNLINK = Downlink(
+    message=a_message().id,
+    device="1C178",
+    device_type="tracker",
+    asked_at=NOW,
+    expires_at=NOW + LISTENING,
+    state=DownlinkState.ASKED,
+)
+
+
+@pytest.mark.parametrize(
+    ("downlink", "shown"),
+    [
+        (DOWNLINK, ("asked", None, None, None)),
+        (replace(DOWNLINK, state=DownlinkState.SERVED, data=b"\0" * 8), ("served", None, None, "00" * 8)),
+        (replace(DOWNLINK, state=DownlinkState.DECLINED), ("declined", None, None, None)),
+        (
+            replace(DOWNLINK, state=DownlinkState.ENDED, data=b"\1" * 8, code=InfoCode.ACKED),
+            ("ended", 0, INFO_MESSAGES[InfoCode.ACKED], "01" * 8),
+        ),
+        (
+            replace(DOWNLINK, state=DownlinkState.ENDED, code=InfoCode.NO_ANSWER),
+            ("ended", 1, INFO_MESSAGES[InfoCode.NO_ANSWER], None),
+        ),
+    ],
+)
+def test_a_downlink_has_a_code_once_its_result_is_known(
+    downlink: Downlink, shown: tuple[str, int | None, str | None, str | None]
+) -> None:
+    form = downlink_json(downlink)
+
+    assert tuple(form[name] for name in ("state", "infoCode", "infoMessage", "data")) == shown
+    assert (form["askedAt"], form["expiresAt"]) == ("2026-01-01T12:00:00.123Z", "2026-01-01T12:00:45.123Z")
+
+
+def test_objects_of_a_message_are_json_and_data_is_left_out_where_there_can_be_none() -> None:
+    located = {"computedLocation": Json('{"lat":52.00,"lng":5.5,"source":2}')}
+    advanced = replace(a_message(), type=MessageType.DATA_ADVANCED, metadata=located)
+    error = replace(a_message(), type=MessageType.ERROR, data=b"", metadata={"info": "silent", "severity": "ERROR"})
+
+    assert message_json(advanced)["computedLocation"] == {"lat": 52.0, "lng": 5.5, "source": 2}
+    assert message_json(advanced)["data"] == "e80332c0"
+    assert "data" not in message_json(error)
+    assert message_json(error)["info"] == "silent"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from reconciler.runtime.api.parameters import (
 )
 
 ID = "65" * 16
+MINUTE = timedelta(minutes=1)
 
 
 def query(text: str, *names: str) -> Parameters:
@@ -50,6 +52,21 @@ def test_a_limit_out_of_bounds_is_refused(text: str) -> None:
     assert (refused.status, refused.body["code"]) == (400, "invalid-parameter")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", 0), ("wait=", 0), ("wait=0", 0), ("wait=0s", 0), ("wait=30s", 30), ("wait=060", 60)]
+)
+def test_how_long_to_wait_is_in_whole_seconds(text: str, seconds: int) -> None:
+    assert query(text, "wait").wait(most=MINUTE) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["61", "61s", "-1s", "1.5s", "1m", "PT1M", "s", "%D9%A3s", "9" * 30])
+def test_a_wait_out_of_bounds_is_refused(text: str) -> None:
+    refused = refusal_of(lambda: query(f"wait={text}", "wait").wait(most=MINUTE))
+
+    assert (refused.status, refused.body["code"]) == (400, "invalid-parameter")
+    assert "up to 60s" in refused.body["message"]
+
+
 @pytest.mark.parametrize("text", ["devise=1C178", "device=1C178&x=1"])
 def test_a_misspelt_parameter_is_refused_with_the_names_that_exist_and_without_its_own(text: str) -> None:
     refused = refusal_of(lambda: query(text, "device", "limit"))
@@ -72,6 +89,7 @@ def test_filters_are_spelt_as_the_engine_keeps_them() -> None:
     assert callback_of("tracker/telemetry") == Key("tracker", "telemetry")
     assert device_of("001c178") == "1C178"
     assert device_of("000") == "0"
+    assert device_of("70b3d57ed0001a2b") == "70B3D57ED0001A2B"
     assert delivery_id_of(f"{ID}.3") == DeliveryId(ID, 3)
 
 
@@ -83,6 +101,7 @@ def test_filters_are_spelt_as_the_engine_keeps_them() -> None:
         ("HTTP://Ingest.Example.com/", "http://ingest.example.com:80"),
         ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
         ("http://[2001:db8::1]", "http://[2001:db8::1]:80"),
+        ("smtp", "smtp"),
     ],
 )
 def test_an_endpoint_may_leave_out_its_port(text: str, endpoint: str) -> None:
@@ -97,7 +116,7 @@ def test_an_endpoint_may_leave_out_its_port(text: str, endpoint: str) -> None:
         (callback_of, "/telemetry"),
         (callback_of, "tracker/"),
         (device_of, "1C17Z"),
-        (device_of, "123456789"),
+        (device_of, "0" * 17),
         (endpoint_of, "ingest.example.com"),
         (endpoint_of, "ftp://ingest.example.com"),
         (endpoint_of, "https://ingest.example.com/path"),

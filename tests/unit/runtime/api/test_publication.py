@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.codec.canonical import content_digest
+from reconciler.codec.canonical import content_digest, define
+from reconciler.model.definition import Content
 from reconciler.model.resource import Key
-from reconciler.model.revision import Amendment
-from reconciler.runtime.api.publication import Problem, Proposal, read_amendment, read_proposal
+from reconciler.model.revision import Amendment, Owned
+from reconciler.runtime.api.publication import Problem, Proposal, joint_problems, read_amendment, read_proposal
 
 TELEMETRY: dict[str, Any] = {
     "type": "data/uplink",
@@ -118,3 +119,70 @@ def test_every_rule_that_a_definition_breaks_is_listed_with_key_path_and_sentenc
         ("tracker/telemetry", ("body",), "undeclared-custom-data"),
     }
     assert all(str(problem["message"]).endswith(".") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("after", "codes"),
+    [
+        ({"type": "data/bidir", "channel": "batch-url", "url": "https://e/?b={batch}", "linePattern": "{device}"}, []),
+        ({"type": "error", "channel": "email", "recipient": "ops@example.com", "message": "{info}"}, []),
+        ({"type": "error", "channel": "email", "recipient": "ops@example.com"}, []),  # warnings are for files
+        ({"type": "error", "channel": "email", "recipient": "ops@", "message": "x"}, ["bad-recipient"]),
+        ({"type": "error", "channel": "email", "recipient": ["a@b"], "message": "x"}, ["invalid-content"]),
+        (
+            {"type": "data/bidir", "channel": "batch-url", "url": "https://e/"},
+            ["template-batch-missing", "missing-key"],
+        ),
+    ],
+)
+def test_every_type_and_channel_can_be_published_by_its_rules(after: dict[str, Any], codes: list[str]) -> None:
+    read = read_amendment({"kind": "create", "key": "tracker/a", "after": after})
+
+    assert [problem["code"] for problem in read] == codes if isinstance(read, tuple) else codes == []
+
+
+SELECTED: Content = {"type": "data/bidir", "channel": "url", "url": "https://example.com/", "downlinkHook": True}
+PLAIN: Content = {name: value for name, value in SELECTED.items() if name != "downlinkHook"}
+
+
+def held(**contents: Content) -> dict[Key, Owned]:
+    return {
+        key: Owned(define(key, content), "cold-chain")
+        for name, content in contents.items()
+        for key in (Key("tracker", name),)
+    }
+
+
+def amendment(
+    name: str, content: Content | None, *, device_type: str = "tracker", expects: str | None = ""
+) -> Amendment:
+    key = Key(device_type, name)
+    if content is None:
+        return Amendment("delete", key, expects, None)
+    return Amendment("create" if expects is None else "update", key, expects, define(key, content))
+
+
+@pytest.mark.parametrize(
+    ("amendments", "refused"),
+    [
+        ([amendment("b", SELECTED, expects=None)], ["tracker/b"]),
+        ([amendment("0", SELECTED, expects=None)], ["tracker/a"]),  # in the order of their names: the later one
+        ([amendment("b", SELECTED, expects=None), amendment("a", PLAIN)], []),
+        ([amendment("b", SELECTED, expects=None), amendment("a", None)], []),
+        ([amendment("b", {**SELECTED, "enabled": False}, expects=None)], ["tracker/b"]),
+        ([amendment("b", SELECTED, device_type="meter", expects=None)], []),
+        ([amendment("b", PLAIN, expects=None), amendment("", {"downlink": {"mode": "callback"}})], []),
+        ([amendment("b", SELECTED, expects=None), amendment("c", SELECTED, expects=None)], ["tracker/b", "tracker/c"]),
+        ([amendment("a", None)], []),
+        ([], []),
+    ],
+)
+def test_a_device_type_is_answered_for_by_one_callback_after_every_publication(
+    amendments: list[Amendment], refused: list[str]
+) -> None:
+    problems = joint_problems(held(a=SELECTED, z=PLAIN), amendments)
+
+    assert [(problem["key"], problem["code"]) for problem in problems] == [
+        (key, "downlink-hook-twice") for key in refused
+    ]
+    assert all(tuple(problem["path"]) == ("downlinkHook",) for problem in problems)

@@ -1,0 +1,192 @@
+"""The rules of callbacks that send HTTP requests: one for each message, or one for the messages of a second.
+
+What is not said here about a rule is in `callbacks.md` section 4.1 (URL) and 4.2 (BATCH_URL).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, cast
+
+from reconciler.diagnostics import Severity
+from reconciler.errors import GrammarError
+from reconciler.grammar.batch_url import parse_batch_url, parse_line_pattern
+from reconciler.grammar.body import parse_form_body, parse_json_body
+from reconciler.grammar.template import Template, parse_header_value, parse_text_body
+from reconciler.grammar.url import UrlTemplate, parse_url
+from reconciler.model.content import FORM_CONTENT_TYPE, Content, text_of
+from reconciler.model.finding import Finding, finding
+from reconciler.model.headers import is_forbidden, is_token
+from reconciler.model.resource import BatchUrlChannel, CallbackType, Method, UrlChannel
+from reconciler.model.template_rules import Scope, parsed, template
+
+__all__ = ["BodyKind", "batch_url_channel", "body_kind", "url_channel"]
+
+BodyKind = Literal["json", "form", "text"]
+
+# RFC 9110 section 8.3.1: type "/" subtype *( OWS ";" OWS name "=" ( token / quoted-string ) )
+_MIME_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_CONTENT_TYPE = re.compile(
+    rf"(?P<type>{_MIME_TOKEN})/(?P<subtype>{_MIME_TOKEN})"
+    rf"(?:[ \t]*;[ \t]*{_MIME_TOKEN}=(?:{_MIME_TOKEN}|\"[ !#-\[\]-~\t]*\"))*[ \t]*"
+)
+
+
+def body_kind(content_type: str) -> BodyKind | None:
+    """How a body of this content type is written; None for one that callbacks cannot send."""
+    parsed = _CONTENT_TYPE.fullmatch(content_type)
+    if parsed is None:
+        return None
+    match parsed["type"].lower(), parsed["subtype"].lower():
+        case "application", "x-www-form-urlencoded":
+            return "form"
+        case "application", subtype if subtype == "json" or subtype.endswith("+json"):
+            return "json"
+        case "text", "plain":
+            return "text"
+        case _:
+            return None
+
+
+# One request for each message
+
+
+def url_channel(content: Content, method: Method, scope: Scope, found: list[Finding]) -> UrlChannel | None:
+    """The channel of a callback; None, and findings, without a URL that can be used."""
+    content_type = text_of(content, "contentType")
+    if "url" in content:
+        url = template(parse_url, content["url"], ("url",), scope, found)
+    else:
+        found.append(finding("missing-key", ("url",), "A callback of channel url needs the URL to send to."))
+        url = None
+    headers = _headers(cast("Mapping[str, str]", content.get("headers", {})), url, scope, found)
+    body = None
+    if method is Method.GET:
+        for name in ("contentType", "body"):
+            if name in content:
+                detail = f"A GET request carries everything in its URL; its {name} would never be sent."
+                help = "Take it away, or use method POST or PUT."
+                found.append(finding("body-on-get", (name,), detail, help=help, at_key=True))
+    else:
+        body = _body(content, content_type, scope, found)
+    if url is None:
+        return None
+    return UrlChannel(
+        method=method,
+        url=url,
+        headers=headers,
+        content_type=content_type,
+        body=body,
+        send_sni=bool(content.get("sendSni", False)),
+        downlink_hook=bool(content.get("downlinkHook", False)),
+    )
+
+
+def _headers(
+    headers: Mapping[str, str], url: UrlTemplate | None, scope: Scope, found: list[Finding]
+) -> tuple[tuple[str, Template], ...]:
+    """The headers in the order of their names: the order of a mapping is nobody's intention."""
+    kept: list[tuple[str, Template]] = []
+    seen: dict[str, str] = {}
+    for name, value in sorted(headers.items(), key=lambda item: (item[0].lower(), item[0])):
+        path = ("headers", name)
+        lower = name.lower()
+        if not is_token(name):
+            detail = "The name of a header is made of letters, digits and hyphens."
+            found.append(finding("bad-header-name", path, detail, at_key=True))
+        elif is_forbidden(name):
+            found.append(finding("forbidden-header", path, _why_forbidden(lower), at_key=True))
+        elif lower in seen:
+            detail = f"{name} and {seen[lower]} are the same header: the case of letters does not count in its name."
+            found.append(finding("duplicate-header", path, detail, help="Keep one of them.", at_key=True))
+        elif lower == "authorization" and url is not None and url.userinfo is not None:
+            detail = "The URL holds a login, which is sent as an Authorization header too; a request can have only one."
+            help = "Take the login out of the URL, or the header away."
+            found.append(finding("credentials-twice", path, detail, help=help, at_key=True))
+        seen.setdefault(lower, name)
+        each = template(parse_header_value, value, path, scope, found)
+        if each is not None:
+            kept.append((name, each))
+    return tuple(kept)
+
+
+def _why_forbidden(lower: str) -> str:
+    if lower == "content-type":
+        return "The content type of a body is declared by contentType, so that the body can be checked against it."
+    return "Standard request headers belong to the protocol; of them, only Authorization can be set by a callback."
+
+
+_BODY_PARSERS: Final[Mapping[BodyKind, Callable[[str], Template]]] = {
+    "json": parse_json_body,
+    "form": parse_form_body,
+    "text": parse_text_body,
+}
+
+
+def _body(content: Content, content_type: str, scope: Scope, found: list[Finding]) -> Template | None:
+    kind = body_kind(content_type)
+    if kind is None:
+        detail = "A body can be JSON, a form or plain text; only then it is known how values have to be escaped in it."
+        help = f"Supported: application/json, {FORM_CONTENT_TYPE} and text/plain, with parameters."
+        found.append(finding("content-type-not-supported", ("contentType",), detail, help=help))
+        return None
+    if scope.type is CallbackType.SERVICE_DATA_ADVANCED and kind != "json":
+        detail = (
+            f"The operator's documentation asks for a JSON body here; this one is {content_type}. The engine sends it "
+            "as it is declared, the operator may refuse it."
+        )
+        help = "Write contentType: application/json and a JSON body, object variables without quotes."
+        severity = Severity.WARNING
+        found.append(finding("data-advanced-not-json", ("contentType",), detail, help=help, severity=severity))
+    if "body" in content:
+        return template(_BODY_PARSERS[kind], content["body"], ("body",), scope, found)
+    if kind == "json":
+        detail = f"The content type is {content_type}, and an empty body is not JSON."
+        help = """For example: body: '{"device": "{device}", "time": {time}}'"""
+        found.append(finding("json-body-missing", ("contentType",), detail, help=help))
+    return None
+
+
+# One request for the messages of a second
+
+
+def batch_url_channel(content: Content, method: Method, scope: Scope, found: list[Finding]) -> BatchUrlChannel | None:
+    """The channel of a callback; None, and findings, without a URL and a line pattern that can be used."""
+    url = line_pattern = None
+    if "url" in content:
+        url = parsed(parse_batch_url, content["url"], ("url",), found, help=_mended)
+    else:
+        detail = "A callback of channel batch-url needs the URL to send to, with {batch} for the lines."
+        found.append(finding("missing-key", ("url",), detail, help='For example: url: "https://…/in?lines={batch}"'))
+    if content.get("linePattern"):
+        line_pattern = template(parse_line_pattern, content["linePattern"], ("linePattern",), scope, found)
+    else:
+        detail = "A callback of channel batch-url needs the pattern of its lines; without one all of them are empty."
+        help = 'For example: linePattern: "{device};{time};{data}"'
+        if scope.type not in (CallbackType.DATA_UPLINK, CallbackType.DATA_BIDIR, CallbackType.SERVICE_DATA_ADVANCED):
+            help = 'For example: linePattern: "{device};{time}"'
+        found.append(finding("missing-key", ("linePattern",), detail, help=help))
+    if url is None or line_pattern is None:
+        return None
+    return BatchUrlChannel(
+        method=method,
+        url=url,
+        line_pattern=line_pattern,
+        send_sni=bool(content.get("sendSni", False)),
+        downlink_hook=bool(content.get("downlinkHook", False)),
+    )
+
+
+def _mended(error: GrammarError) -> str:
+    """What to do about a batch URL that does not parse."""
+    match error.code:
+        case "template-batch-missing":
+            joint = "" if error.text.endswith(("?", "&")) else "&" if "?" in error.text else "?"
+            return f'Put it there:\n    url: "{error.text}{joint}lines={{batch}}"'
+        case "template-batch-twice":
+            return "Keep one of them."
+        case "template-batch-misplaced":
+            return 'For example:\n    url: "https://example.com/in?key=1&lines={batch}"'
+        case "template-variable-in-batch-url":
+            return "Take it out of the url, and put it into linePattern."
+        case _:
+            return ""

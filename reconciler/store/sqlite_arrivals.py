@@ -1,0 +1,172 @@
+"""How a group of arrivals enters the SQLite store.
+
+1. Which of them are new is asked once for the whole group, by the part of the id that receptions of an event share: a
+   range of the index of ids. The rest is decided here, arrival by arrival in their order.
+2. A message that sets nothing in motion beside its deliveries costs nothing for those that do.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+import orjson
+
+from reconciler.store.protocol import Kept
+from reconciler.store.sqlite_alarms import AlarmChanges, heard_since
+from reconciler.store.sqlite_downlinks import OpenRequests
+from reconciler.store.sqlite_motion import InMotion
+from reconciler.store.sqlite_rows import HEARD_TYPES, ArrivalRow
+from reconciler.store.sqlite_statements import insert
+from reconciler.store.sqlite_values import EVENT_BYTES, ORDINAL_BITS, last_of_event
+
+__all__ = ["Accept", "accept"]
+
+
+@dataclass(slots=True)
+class Accept:
+    """Keep messages with their deliveries; `kept` tells what became of each. `names` may be new."""
+
+    arrivals: Sequence[ArrivalRow]
+    names: Sequence[tuple[int, str]]
+    kept: list[Kept] = field(default_factory=list, init=False)
+
+
+_SEGMENT_BITS: Final = 12
+_FRESH, _RECEPTION, _REPEATED, _OVERTAKEN = Kept  # looked up for every message
+
+_KNOWN: Final = f"""
+WITH RECURSIVE given (start) AS (
+    SELECT 1 UNION ALL SELECT start + 16 FROM given WHERE start + 16 < length(:ids)
+)
+SELECT
+    (SELECT coalesce(max(key), 0) FROM messages),
+    (
+        SELECT json_group_array(hex(id))
+        FROM given CROSS JOIN messages ON id BETWEEN substr(:ids, start, {EVENT_BYTES}) AND substr(:ids, start, 16)
+    )
+"""
+"""The last key, and what is kept already of the events whose last possible ids are packed."""
+
+_MESSAGES: Final = "INSERT INTO messages"
+
+_DELIVERIES: Final = """
+INSERT INTO deliveries (
+    key, callback, endpoint, revision, request, warnings, due_at, state, attempts, tries, token, leased_until, asks
+)
+"""
+
+_ENTER_SEGMENT: Final = f"""
+INSERT INTO segments
+SELECT key >> {_SEGMENT_BITS}, device, key FROM messages
+WHERE key BETWEEN :segment << {_SEGMENT_BITS} AND (:segment + 1 << {_SEGMENT_BITS}) - 1
+ORDER BY device, key
+"""
+
+
+def accept(
+    connection: sqlite3.Connection, operations: Sequence[Accept], tally: list[int], alarms: AlarmChanges
+) -> None:
+    """Keep what is new, and fill in the answers."""
+    arrivals = [arrival for operation in operations for arrival in operation.arrivals]
+    if not arrivals:
+        return
+    events = [arrival.id[:EVENT_BYTES] for arrival in arrivals]
+    last, found = connection.execute(_KNOWN, {"ids": b"".join([last_of_event(event) for event in events])}).fetchone()
+    known: dict[bytes, tuple[bytes, ...]] = {}  # ids by event
+    for message_id in map(bytes.fromhex, orjson.loads(found)):
+        known[message_id[:EVENT_BYTES]] = (*known.get(message_id[:EVENT_BYTES], ()), message_id)
+    moving = _Moving(connection, arrivals, alarms)
+    answers: list[Kept] = []
+    messages, deliveries = [], []
+    key = last
+    for arrival, event in zip(arrivals, events, strict=True):
+        in_motion = arrival.in_motion
+        if in_motion is not None:
+            if moving.is_overtaken(arrival.device, in_motion):
+                answers.append(_OVERTAKEN)
+                continue
+            moving.end(in_motion)
+        of_event = known.get(event)
+        if of_event is None:
+            known[event] = (arrival.id,)
+            answers.append(_FRESH)
+            entering = arrival.deliveries
+            key += 1
+            if in_motion is not None:
+                moving.begin(key, in_motion)
+        elif arrival.id not in of_event:
+            known[event] = (*of_event, arrival.id)
+            answers.append(_RECEPTION)
+            entering = arrival.again
+            key += 1
+        else:
+            answers.append(_REPEATED)
+            continue
+        if moving.watches:
+            moving.hear(arrival)
+        messages.append((key, *arrival[:6]))
+        for ordinal, delivery in entering:
+            deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
+            tally[delivery.state] += 1
+    given = iter(answers)
+    for operation in operations:
+        operation.kept = list(islice(given, len(operation.arrivals)))
+    names = {name for operation in operations for name in operation.names}
+    insert(connection, "INSERT OR IGNORE INTO names", list(names))
+    insert(connection, _MESSAGES, messages)
+    insert(connection, _DELIVERIES, deliveries)
+    moving.write(connection)
+    for segment in range(last + 1 >> _SEGMENT_BITS, key + 1 >> _SEGMENT_BITS):
+        connection.execute(_ENTER_SEGMENT, {"segment": segment})
+
+
+class _Moving:
+    """What the arrivals of a group set in motion beside deliveries."""
+
+    def __init__(self, connection: sqlite3.Connection, arrivals: Sequence[ArrivalRow], alarms: AlarmChanges) -> None:
+        self._alarms = alarms
+        self._requests: OpenRequests | None = None
+        self._heard_since: set[tuple[int, bytes]] = set()
+        self._heard: dict[int, bytes] = {}  # the last message of each device in this group
+        self.watches = False
+        """Whether somebody asks who was heard."""
+        given = [(arrival.device, arrival.in_motion) for arrival in arrivals if arrival.in_motion is not None]
+        if not given:
+            return
+        asking = [each.downlink for _, each in given if each.downlink is not None]
+        reports = [each.reported for _, each in given if each.reported is not None]
+        if asking or reports:
+            self._requests = OpenRequests(connection, asking, reports)
+        if asked := [(device, each.known) for device, each in given if each.known is not None]:
+            self._heard_since = heard_since(connection, asked)
+            self.watches = True
+
+    def is_overtaken(self, device: int, in_motion: InMotion) -> bool:
+        if in_motion.known is None:
+            return False
+        if (last := self._heard.get(device)) is not None:
+            return last != in_motion.known
+        return (device, in_motion.known) in self._heard_since
+
+    def hear(self, arrival: ArrivalRow) -> None:
+        if arrival.type in HEARD_TYPES:
+            self._heard[arrival.device] = arrival.id
+
+    def end(self, in_motion: InMotion) -> None:
+        if in_motion.ends is not None:
+            self._alarms.end(in_motion.ends)
+
+    def begin(self, key: int, in_motion: InMotion) -> None:
+        for alarm in in_motion.alarms:
+            self._alarms.set(alarm)
+        if self._requests is not None:
+            if in_motion.reported is not None:
+                self._requests.report(*in_motion.reported)
+            if in_motion.downlink is not None:
+                self._requests.ask(key, in_motion.downlink, self._alarms)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        if self._requests is not None:
+            self._requests.write(connection)
