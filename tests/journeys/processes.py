@@ -250,12 +250,16 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """Remembers what arrives. Answers 204, or what `answers` says next for a path, once `held` is set."""
+    """Remembers what arrives. Answers once `held` is set: with what `bodies` has for a path, otherwise 204.
+
+    `answers` are statuses that come before these, in order, by target.
+    """
 
     url: str = ""
     held: threading.Event = field(default_factory=threading.Event)
     requests: queue.Queue[Received] = field(default_factory=queue.Queue)
     answers: dict[str, list[int]] = field(default_factory=dict)
+    bodies: dict[str, bytes] = field(default_factory=dict)
 
     def take(self, count: int) -> list[Received]:
         """The next requests, in the order of their targets: callbacks of one message race each other."""
@@ -269,9 +273,11 @@ class Receiver:
             bodies.add(self.requests.get(timeout=PATIENCE).body)
         return bodies
 
-    def status_for(self, target: str) -> int:
-        scripted = self.answers.get(target)
-        return scripted.pop(0) if scripted else 204
+    def answer_to(self, target: str) -> tuple[int, bytes]:
+        scripted, body = self.answers.get(target), self.bodies.get(target.partition("?")[0])
+        if scripted:
+            return scripted.pop(0), b""
+        return (204, b"") if body is None else (200, body)
 
 
 @contextmanager
@@ -288,9 +294,11 @@ def receiving(*, hold: bool = False) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             receiver.requests.put(Received(self.command, self.path, dict(self.headers.items()), body))
             receiver.held.wait(PATIENCE)
-            self.send_response(receiver.status_for(self.path))
-            self.send_header("Content-Length", "0")
+            status, answer = receiver.answer_to(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         do_GET = do_POST = do_PUT = answer
 

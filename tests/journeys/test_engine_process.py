@@ -48,7 +48,8 @@ def test_told_to_stop_it_ends_what_is_in_flight_and_keeps_the_rest(tmp_path: Pat
         assert "Stopping. 1 attempt in flight may take up to 10 s.\n" in engine.log
         assert engine.log[-1] == "Stopped.\n"
         with engine_process(data, "--allow-egress", "private", env=SECRETS, token=engine.token) as again:
-            (delivery,) = (each["delivery"] for each in again.ask("GET", f"/v1/messages/{message}")["callbacks"])
+            callbacks = again.ask("GET", f"/v1/messages/{message}")["callbacks"]
+            (delivery,) = (delivery for each in callbacks for delivery in each["deliveries"])
             assert (delivery["state"], delivery["attempts"]) == ("delivered", 1)
 
 
