@@ -205,7 +205,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def engine(sink: int) -> Iterator[tuple[int, int]]:
+def engine(sink: int, device_type: str = DEVICE_TYPE) -> Iterator[tuple[int, int]]:
     """`reconciler engine serve` with the benchmark's project applied; its port and process id."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder, "project")
@@ -231,7 +231,7 @@ def engine(sink: int) -> Iterator[tuple[int, int]]:
             (project / "reconciler.yaml").write_text(
                 PROJECT.format(engine=f"http://127.0.0.1:{port}", sink=f"127.0.0.1:{sink}")
             )
-            (project / "device-types" / "tracker.yaml").write_text(DEVICE_TYPE)
+            (project / "device-types" / "tracker.yaml").write_text(device_type)
             applying = [*reconciler, "apply", "-C", str(project), "-e", "bench", "--yes", "-q"]
             environment = {**os.environ, "BENCH_TOKEN": token}
             subprocess.run(applying, check=True, env=environment, stdout=subprocess.DEVNULL)
