@@ -9,7 +9,7 @@
    answers False. A settlement is either whole (attempt and step) or absent.
 5. A message may be kept together with what it sets in motion beside deliveries: alarms, and the downlink request that
    it is. What the engine makes of an alarm is kept in the transaction that ends the alarm.
-6. Every implementation passes `tests/conformance/test_store.py` untouched. Read `store.memory` first: it is the
+6. Every implementation passes `tests/conformance/test_store*.py` untouched. Read `store.memory` first: it is the
    reference.
 """
 
@@ -203,7 +203,7 @@ class Outbox(Protocol):
         """Make leased lines into batches; False, and nothing changes for it, when one of a batch's leases was lost.
 
         The first line's delivery gets the batch's request and `asks`, its lease goes on. The others become JOINED,
-        their leases end.
+        their leases end. A delivery joins one batch in its life: the lease of one that is in a batch counts as lost.
         """
         ...
 
@@ -231,7 +231,7 @@ class Alarms(Protocol):
         ...
 
     async def next_alarm_at(self) -> datetime | None:
-        """When the next alarm is due or an open downlink request expires, whichever is earlier."""
+        """When the next alarm is due or a downlink request that is ASKED or READY expires, whichever is earlier."""
         ...
 
     async def move_alarms(self, alarms: Sequence[Alarm]) -> None:

@@ -34,7 +34,6 @@ class Accept:
 
 
 _SEGMENT_BITS: Final = 12
-_FRESH, _RECEPTION, _REPEATED, _OVERTAKEN = Kept  # looked up for every message
 
 _KNOWN: Final = f"""
 WITH RECURSIVE given (start) AS (
@@ -85,24 +84,24 @@ def accept(
         in_motion = arrival.in_motion
         if in_motion is not None:
             if moving.is_overtaken(arrival.device, in_motion):
-                answers.append(_OVERTAKEN)
+                answers.append(Kept.OVERTAKEN)
                 continue
             moving.end(in_motion)
         of_event = known.get(event)
         if of_event is None:
             known[event] = (arrival.id,)
-            answers.append(_FRESH)
+            answers.append(Kept.FRESH)
             entering = arrival.deliveries
             key += 1
             if in_motion is not None:
                 moving.begin(key, in_motion)
         elif arrival.id not in of_event:
             known[event] = (*of_event, arrival.id)
-            answers.append(_RECEPTION)
+            answers.append(Kept.RECEPTION)
             entering = arrival.again
             key += 1
         else:
-            answers.append(_REPEATED)
+            answers.append(Kept.REPEATED)
             continue
         if moving.watches:
             moving.hear(arrival)
