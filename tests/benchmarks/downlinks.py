@@ -2,40 +2,38 @@
 
     python -m tests.benchmarks.downlinks [--per-second 500] [--seconds 20]
 
-Devices ask for downlinks through an engine process with its embedded store (fsync on); the receiver of the BIDIR
-callback answers each at once and writes into its answer when it did. The engine's stream of settlements tells when a
-downlink is durable; what is measured therefore also holds the way through that stream, and is a little too long.
+An engine with its embedded store (fsync on) is given messages of devices that ask. The receiver of the BIDIR callback
+is a process of its own on loopback; it answers at once, and writes into its answer when it did (the clock is the same
+for both processes). The settlements tell when the downlink is durable. Afterwards all are fetched, as the network
+side would.
 """
 
 import argparse
 import asyncio
+import contextlib
 import statistics
+import sys
+import tempfile
 import time
+from datetime import timedelta
+from pathlib import Path
 from typing import cast
 
 import httptools
-import httpx
 import orjson
 import uvloop
 
-from tests.benchmarks import end_to_end
-
-CONNECTIONS = 16
-
-DEVICE_TYPE = """\
-apiVersion: reconciler/v1
-kind: DeviceType
-name: tracker
-downlink: {mode: callback}
-callbacks:
-  answers:
-    type: data/bidir
-    channel: url
-    url: "http://${var.host}/{device}"
-    contentType: application/json
-    body: '{"device":"{device}","time":{time},"ack":{ack}}'
-    downlinkHook: true
-"""
+from reconciler.cli.wiring import EngineSettings, open_engine, run
+from reconciler.codec.canonical import define
+from reconciler.codec.message import read_message
+from reconciler.model.definition import Content
+from reconciler.model.delivery import Accepted, Settlement
+from reconciler.model.message import Message
+from reconciler.model.resource import Key
+from reconciler.model.revision import Amendment, Publication, Revision
+from reconciler.runtime.channels.egress import EgressPolicy
+from reconciler.runtime.engine import Engine
+from tests.benchmarks.end_to_end import line_of, role
 
 
 class Receiver(asyncio.Protocol):
@@ -57,54 +55,68 @@ class Receiver(asyncio.Protocol):
         self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
-async def run(per_second: int, seconds: int) -> None:
+async def receive() -> None:
+    server = await asyncio.get_running_loop().create_server(Receiver, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+async def publish(engine: Engine, port: int) -> None:
+    device_type, key = Key("tracker"), Key("tracker", "answers")
+    callback: Content = {
+        "type": "data/bidir",
+        "channel": "url",
+        "url": f"http://127.0.0.1:{port}/{{device}}",
+        "contentType": "application/json",
+        "body": '{"device":"{device}","time":{time},"ack":{ack}}',
+        "downlinkHook": True,
+    }
+    published = await engine.publish(
+        [
+            Amendment("create", device_type, None, define(device_type, {"downlink": {"mode": "callback"}})),
+            Amendment("create", key, None, define(key, callback)),
+        ],
+        owner="benchmark",
+        expect=0,
+        publication=Publication(at=None, by="benchmark"),
+    )
+    assert isinstance(published, Revision), published
+
+
+async def measure(port: int, per_second: int, seconds: int) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Receiver, "127.0.0.1", 0)
-    starting = end_to_end.engine(server.sockets[0].getsockname()[1], DEVICE_TYPE)
-    port, _ = await loop.run_in_executor(None, starting.__enter__)
     count = per_second * seconds
     took: list[float] = []
-    opened = asyncio.Event()
-    try:
-        headers = {"Authorization": f"Bearer {end_to_end.TOKEN}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_engine(EngineSettings(Path(folder), EgressPolicy(allow_private=True))) as engine:
+            await publish(engine, port)
 
             async def watch() -> None:
-                async with client.stream("GET", "/v1/deliveries/stream") as stream:
-                    async for line in stream.aiter_lines():
-                        opened.set()
-                        if line:
-                            said = orjson.loads(orjson.loads(line)["log"][-1]["body"])
-                            ((_, reply),) = said.items()
-                            took.append((time.perf_counter() - reply["answered"]) * 1000)
+                async with contextlib.aclosing(engine.events.subscribe()) as events:
+                    async for event in events:
+                        durable = time.perf_counter()
+                        assert isinstance(event, Settlement), "the watcher was too slow"
+                        assert isinstance(event.attempt.outcome, Accepted), event.attempt.outcome
+                        ((_, reply),) = orjson.loads(event.attempt.outcome.body).items()
+                        took.append((durable - reply["answered"]) * 1000)
                         if len(took) == count:
                             return
 
             watching = asyncio.create_task(watch())
-            await opened.wait()
-            senders = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
-            draining = [asyncio.create_task(_discard(reader)) for reader, _ in senders]
             began, now = loop.time(), int(time.time())
+            taking = []
             for number in range(count):
-                message = orjson.dumps(
-                    {"device": f"{0x100000 + number:X}", "deviceType": "tracker", "time": now, "ack": True}
-                )
-                head = f"POST /v1/messages HTTP/1.1\r\nHost: e\r\nAuthorization: {headers['Authorization']}\r\n"
-                head += f"Content-Type: application/json\r\nContent-Length: {len(message)}\r\n\r\n"
-                senders[number % CONNECTIONS][1].write(head.encode() + message)
+                fields = {"device": f"{0x100000 + number:X}", "deviceType": "tracker", "time": now, "ack": True}
+                message = read_message(fields, received_at=engine.now())
+                assert isinstance(message, Message)
+                taking.append(asyncio.create_task(engine.take([message])))
                 await asyncio.sleep(max(began + (number + 1) / per_second - loop.time(), 0))
-            await watching
+            await asyncio.gather(*taking, watching)
             paced = count / (loop.time() - began)
             served = 0
-            while batch := (await client.get("/v1/downlinks", params={"limit": "100"})).json()["downlinks"]:
-                served += len(batch)
-            for each in draining:
-                each.cancel()
-            for _, writer in senders:
-                writer.close()
-    finally:
-        await loop.run_in_executor(None, starting.__exit__, None, None, None)
-        server.close()
+            while downlinks := await engine.serve_downlinks(limit=100, wait=timedelta()):
+                served += len(downlinks)
 
     took.sort()
     print(f"{count} downlinks at {paced:.0f}/s; {served} of them were served to the network side afterwards")
@@ -113,15 +125,13 @@ async def run(per_second: int, seconds: int) -> None:
         print(f"  {share:6.1%} within {took[round(share * (count - 1))]:.2f} ms")
 
 
-async def _discard(reader: asyncio.StreamReader) -> None:
-    while await reader.read(65_536):
-        pass
-
-
 if __name__ == "__main__":
+    if sys.argv[1:] == ["receiver"]:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(receive())
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--per-second", type=int, default=500)
     arguments.add_argument("--seconds", type=int, default=20)
     given = arguments.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(given.per_second, given.seconds))
+    with role("receiver", script=__file__) as receiving:
+        run(measure(int(line_of(receiving)), given.per_second, given.seconds))

@@ -179,10 +179,15 @@ async def run_bare_aiohttp(sink: int) -> None:
 
 
 @contextlib.contextmanager
-def role(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """This script again, in another part."""
+def role(*arguments: object, script: str = __file__) -> Iterator[subprocess.Popen[str]]:
+    """A benchmark's script again, in another part."""
     process = subprocess.Popen(
-        [sys.executable, __file__, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     try:
         yield process

@@ -4,9 +4,11 @@
 
 Every message is accepted with one delivery of a 300-byte request, then settled as delivered; both are on disk
 (`synchronous=FULL`) before the next step. `one by one`: every task accepts and settles single messages. `batches of
-50`: every task accepts 50 messages in one call and settles them in another. Beside them, in the same run and because
-only ratios of one run compare, what SQLite does with bare rows of the same size: one table, one statement for 64 rows,
-one commit, no event loop.
+50`: every task accepts 50 messages in one call and settles them in another. What some messages need more, one by one:
+`supervised` sets an alarm that stands already, `gathered` sets one and ends it with a second message, `asking` is a
+downlink request that is answered and served; `joined by 50` is lines that become one request. Beside them, in the same
+run and because only ratios of one run compare, what SQLite does with bare rows of the same size: one table, one
+statement for 64 rows, one commit, no event loop.
 """
 
 import argparse
@@ -15,8 +17,9 @@ import gc
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,17 +29,24 @@ import uvloop
 
 from reconciler.codec.delivery import dump_request
 from reconciler.codec.message import dump_message
-from reconciler.model.delivery import Accepted, Attempt, Delivery, Done, Lease, Settlement
+from reconciler.model.alarm import Alarm, AlarmKind
+from reconciler.model.delivery import Accepted, Attempt, Batch, Delivery, Done, Lease, Settlement
+from reconciler.model.downlink import Replies, Send
+from reconciler.model.message import MessageType
 from reconciler.store.protocol import FIRST_TOKEN, Arrival
 from reconciler.store.sqlite import SqliteStore, open_sqlite
-from tests.builders import a_delivery, a_message, a_request, an_arrival
+from tests.builders import a_delivery, a_downlink, a_line, a_message, a_request, an_alarm, an_arrival
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=2)
 DEVICES = 10_000
 MESSAGES_PER_SECOND_OF_EVENT_TIME = 10_000
 REQUEST = a_request(headers=(("Content-Type", "application/json"),), body="x" * 181)
+LINE = a_line(line="x" * 120)
+JOINED = a_request(target=f"/batch?lines={'x' * 50 * 120}", headers=(), body="x" * 50 * 120)
 OUTCOME = Accepted(200, b'{"ok":true}')
+REPLIES = Replies({}, Send(bytes(8)))
+ADVANCED = MessageType.DATA_ADVANCED
 
 
 def arrivals(count: int) -> Sequence[Arrival]:
@@ -53,28 +63,77 @@ def arrivals(count: int) -> Sequence[Arrival]:
     return made
 
 
-def settlement(delivery: Delivery) -> Settlement:
+def lease(delivery: Delivery) -> Lease:
+    return Lease(delivery, FIRST_TOKEN, NOW + LEASE)
+
+
+def settlement(delivery: Delivery, replies: Replies | None = None) -> Settlement:
     attempt = Attempt(1, NOW, timedelta(microseconds=3_210), OUTCOME)
-    return Settlement(Lease(delivery, FIRST_TOKEN, NOW + LEASE), attempt, Done())
+    return Settlement(lease(delivery), attempt, Done(), replies)
 
 
-async def drive(store: SqliteStore, given: Sequence[Arrival], *, concurrency: int, batch: int) -> None:
-    """Accept and settle everything, so many calls at once."""
+async def accept(store: SqliteStore, arrivals: Sequence[Arrival]) -> None:
+    await store.accept(arrivals, worker="benchmark", lease=LEASE, now=NOW)
+
+
+async def plain(store: SqliteStore, taken: Sequence[Arrival]) -> None:
+    await accept(store, taken)
+    await store.settle([settlement(arrival.held[0]) for arrival in taken])
+
+
+async def supervised(store: SqliteStore, taken: Sequence[Arrival]) -> None:
+    await plain(store, [replace(arrival, alarms=(alarm_of(arrival, AlarmKind.SILENCE),)) for arrival in taken])
+
+
+async def gathered(store: SqliteStore, taken: Sequence[Arrival]) -> None:
+    alarms = [alarm_of(arrival, AlarmKind.GATHERED) for arrival in taken]
+    await plain(store, [replace(arrival, alarms=(alarm,)) for arrival, alarm in zip(taken, alarms, strict=True)])
+    made = [a_message(a.message.sequence_number or 0, device=a.message.device, kind=ADVANCED) for a in taken]
+    await accept(store, [an_arrival(message, ends=alarm) for message, alarm in zip(made, alarms, strict=True)])
+
+
+async def asking(store: SqliteStore, taken: Sequence[Arrival]) -> None:
+    # A device's next request comes when it no longer listens for the one before.
+    at = [NOW + (arrival.message.sequence_number or 0) // DEVICES * timedelta(minutes=1) for arrival in taken]
+    asking = [replace(a, downlink=a_downlink(a.message, asked_at=when)) for a, when in zip(taken, at, strict=True)]
+    await accept(store, asking)
+    await store.settle([settlement(arrival.held[0], REPLIES) for arrival in taken])
+    await store.serve_downlinks(limit=len(taken), now=NOW)
+
+
+async def joined(store: SqliteStore, taken: Sequence[Arrival]) -> None:
+    lines = [replace(arrival.held[0], request=LINE) for arrival in taken]
+    await accept(store, [replace(arrival, held=(line,)) for arrival, line in zip(taken, lines, strict=True)])
+    await store.join([Batch(tuple(map(lease, lines)), JOINED, asks=False)])
+    await store.settle([settlement(lines[0])])
+
+
+def alarm_of(arrival: Arrival, kind: AlarmKind) -> Alarm:
+    message = arrival.message
+    return an_alarm(message.event if kind is AlarmKind.GATHERED else message.device, kind=kind, device=message.device)
+
+
+Steps = Callable[[SqliteStore, Sequence[Arrival]], Awaitable[None]]
+
+
+async def drive(store: SqliteStore, given: Sequence[Arrival], *, concurrency: int, batch: int, steps: Steps) -> None:
+    """Do the steps for everything, so many calls at once."""
     batches = iter([given[start : start + batch] for start in range(0, len(given), batch)])
 
     async def work() -> None:
         for taken in batches:
-            await store.accept(taken, worker="benchmark", lease=LEASE, now=NOW)
-            await store.settle([settlement(arrival.held[0]) for arrival in taken])
+            await steps(store, taken)
 
     await asyncio.gather(*(work() for _ in range(concurrency)))
 
 
-def through_the_store(directory: Path, given: Sequence[Arrival], *, concurrency: int, batch: int) -> "Figures":
+def through_the_store(
+    directory: Path, given: Sequence[Arrival], *, concurrency: int, batch: int, steps: Steps = plain
+) -> "Figures":
     async def run() -> tuple[float, float]:
         store = await open_sqlite(directory)
         started, cpu = time.perf_counter(), time.process_time()
-        await drive(store, given, concurrency=concurrency, batch=batch)
+        await drive(store, given, concurrency=concurrency, batch=batch, steps=steps)
         spent = time.perf_counter() - started, time.process_time() - cpu
         await store.close()
         return spent
@@ -126,6 +185,13 @@ def main() -> None:
         f"bare rows, groups of {concurrency}": partial(bare_rows, given=given, concurrency=concurrency),
         "one by one": partial(through_the_store, given=given, concurrency=concurrency, batch=1),
         "batches of 50": partial(through_the_store, given=given, concurrency=concurrency, batch=50),
+        **{
+            f"one by one, {steps.__name__}": partial(
+                through_the_store, given=given, concurrency=concurrency, batch=1, steps=steps
+            )
+            for steps in (supervised, gathered, asking)
+        },
+        "joined by 50": partial(through_the_store, given=given, concurrency=concurrency, batch=50, steps=joined),
     }
     print(f"request: {len(dump_request(REQUEST))} bytes, message: {len(dump_message(given[0].message))} bytes")
     print(f"{'':28}{'messages/s':>12}{'us CPU':>10}{'bytes':>10}")
