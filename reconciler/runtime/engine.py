@@ -238,16 +238,17 @@ class Engine:
         return Explained(record, router.explain(record.message, again=again))
 
     async def serve_downlinks(
-        self, *, limit: int, wait: timedelta, leave: asyncio.Event | None = None
+        self, *, limit: int, wait: timedelta, device_type: str | None = None, leave: asyncio.Event | None = None
     ) -> Sequence[Downlink]:
         """Downlinks that are ready for the network side, each served once, ever; waits until there is one.
 
-        `leave` ends the waiting: from then on none is given away.
+        With `device_type`, only those of its devices: several networks may feed one engine. `leave` ends the waiting:
+        from then on none is given away.
 
         Raises:
             StoreError: none could be served; they stay ready.
         """
-        return await self._handover.serve(limit=limit, wait=wait, leave=leave)
+        return await self._handover.serve(limit=limit, wait=wait, device_type=device_type, leave=leave)
 
     async def answer_to(self, message_id: str, *, wait: timedelta) -> Downlink | None:
         """The downlink request that a message is, as soon as it is answered; served here if it is ready.

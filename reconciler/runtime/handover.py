@@ -43,7 +43,9 @@ class Handover:
         self._ended = True
         self.answered(None)
 
-    async def serve(self, *, limit: int, wait: timedelta, leave: asyncio.Event | None = None) -> Sequence[Downlink]:
+    async def serve(
+        self, *, limit: int, wait: timedelta, device_type: str | None = None, leave: asyncio.Event | None = None
+    ) -> Sequence[Downlink]:
         """Downlinks that are ready, each given away once, ever; waits until there is one, no longer than `wait`.
 
         `leave` ends the waiting: from then on none is given away. What the store is giving away at that moment is still
@@ -57,7 +59,7 @@ class Handover:
         leave = leave or asyncio.Event()
         while not leave.is_set():
             ready = self._ready
-            served = await self._store.serve_downlinks(limit=limit, now=await self._now())
+            served = await self._store.serve_downlinks(limit=limit, now=await self._now(), device_type=device_type)
             if served or self._ended or not await _set_before(ready, until, leave):
                 return served
         return ()

@@ -300,8 +300,10 @@ class MemoryStore:
 
     # Downlinks
 
-    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
-        return self._promises.serve(limit=limit, now=now, message=message)
+    async def serve_downlinks(
+        self, *, limit: int, now: datetime, message: str | None = None, device_type: str | None = None
+    ) -> Sequence[Downlink]:
+        return self._promises.serve(limit=limit, now=now, message=message, device_type=device_type)
 
     async def expire_downlinks(self, *, now: datetime) -> int:
         return self._promises.expire(now=now)

@@ -84,10 +84,13 @@ class Promises:
             if request is not None and request.state is DownlinkState.ASKED:
                 self._change(answered(request, replies, at=at), at=at)
 
-    def serve(self, *, limit: int, now: datetime, message: str | None) -> Sequence[Downlink]:
+    def serve(self, *, limit: int, now: datetime, message: str | None, device_type: str | None) -> Sequence[Downlink]:
         ready = self._sorted(
             lambda request: (
-                request.state is DownlinkState.READY and request.expires_at > now and message in (None, request.message)
+                request.state is DownlinkState.READY
+                and request.expires_at > now
+                and message in (None, request.message)
+                and device_type in (None, request.device_type)
             )
         )
         return [self._change(served(request), at=now) for request in ready[:limit]]

@@ -271,10 +271,12 @@ class Downlinks(Protocol):
        RESULT is set in the same transaction, due at that moment (`asked_at`, end of the attempt, `now`).
     """
 
-    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
+    async def serve_downlinks(
+        self, *, limit: int, now: datetime, message: str | None = None, device_type: str | None = None
+    ) -> Sequence[Downlink]:
         """Hand out those that are READY and not expired, the oldest first, as SERVED: each only once, ever.
 
-        With `message`, only that message's.
+        With `message`, only that message's; with `device_type`, only those of its devices.
         """
         ...
 

@@ -173,8 +173,10 @@ class SqliteStore:
 
     # Downlinks
 
-    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
-        operation = sqlite_downlinks.Serve(now, limit, message)
+    async def serve_downlinks(
+        self, *, limit: int, now: datetime, message: str | None = None, device_type: str | None = None
+    ) -> Sequence[Downlink]:
+        operation = sqlite_downlinks.Serve(now, limit, message, device_type)
         await self._group.run(operation, rows=1)
         return operation.served
 

@@ -31,11 +31,12 @@ CROSS JOIN messages ON messages.key = downlinks.message
 
 @dataclass(slots=True)
 class Serve:
-    """Hand out what is READY at `now`, of one message if it is given; `served` is what was handed out."""
+    """Hand out what is READY at `now`, of one message or device type if it is given; `served` tells what it was."""
 
     now: datetime
     limit: int
     message: str | None
+    device_type: str | None
     served: Sequence[Downlink] = field(default=(), init=False)
 
 
@@ -155,7 +156,7 @@ _READY: Final = (
     _REQUESTS
     % """
     SELECT message FROM downlinks INDEXED BY downlinks_waiting
-    WHERE state < 2 AND state = 1 AND expires_at > :now
+    WHERE state < 2 AND state = 1 AND expires_at > :now AND device_type = coalesce(:device_type, device_type)
     ORDER BY expires_at, message
     LIMIT :limit
     """
@@ -167,6 +168,7 @@ _READY_ONE: Final = (
     SELECT downlinks.message
     FROM messages CROSS JOIN downlinks ON downlinks.message = messages.key
     WHERE messages.id = :message AND downlinks.state = 1 AND downlinks.expires_at > :now
+        AND downlinks.device_type = coalesce(:device_type, downlinks.device_type)
     LIMIT :limit
     """
 )
@@ -197,7 +199,11 @@ def answer(
 
 def serve(connection: sqlite3.Connection, wanted: Serve) -> None:
     """Hand out what is wanted, and fill in the answer."""
-    given: dict[str, object] = {"now": micros(wanted.now), "limit": wanted.limit}
+    given: dict[str, object] = {
+        "now": micros(wanted.now),
+        "limit": wanted.limit,
+        "device_type": wanted.device_type,
+    }
     if wanted.message is not None:
         given["message"] = id_bytes(wanted.message)
     rows = json_rows(connection, _READY if wanted.message is None else _READY_ONE, given)

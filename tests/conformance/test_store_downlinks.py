@@ -293,6 +293,17 @@ async def test_what_expired_is_not_handed_out(store: Store) -> None:
     assert await store.serve_downlinks(limit=1, now=NOW + LISTENING, message=message_of(device="A").id) == []
 
 
+async def test_requests_of_one_device_type_can_be_handed_out_alone(store: Store) -> None:
+    mine, other = asking(device="A", state=READY), asking(device="B", state=READY)
+    assert other.downlink is not None
+    await accept(store, mine, replace(other, downlink=replace(other.downlink, device_type="valve")))
+
+    assert await store.serve_downlinks(limit=9, now=NOW, device_type="gate") == []
+    (served,) = await store.serve_downlinks(limit=9, now=NOW, device_type="valve")
+    assert served.device == "B"
+    assert [request.device for request in await serve(store, limit=9)] == ["A"]
+
+
 async def test_one_message_s_request_can_be_handed_out_alone(store: Store) -> None:
     await accept(store, *(asking(device=device, state=READY) for device in "ABC"), asking(device="D"))
 

@@ -228,10 +228,16 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
     def step_the_clock(self, seconds: int) -> None:
         self.both(lambda store: store.clock_stepped(seconds * SECOND))
 
-    @rule(limit=few, seconds=st.integers(-60, 120), number=st.one_of(st.none(), numbers))
-    def serve(self, limit: int, seconds: int, number: int | None) -> None:
+    @rule(
+        limit=few,
+        seconds=st.integers(-60, 120),
+        number=st.one_of(st.none(), numbers),
+        device_type=st.sampled_from([None, "tracker", "stranger"]),
+    )
+    def serve(self, limit: int, seconds: int, number: int | None, device_type: str | None) -> None:
         message = None if number is None else message_number(number).id
-        self.both(lambda store: store.serve_downlinks(limit=limit, now=NOW + seconds * SECOND, message=message))
+        now = NOW + seconds * SECOND
+        self.both(lambda s: s.serve_downlinks(limit=limit, now=now, message=message, device_type=device_type))
 
     @rule(seconds=st.integers(-60, 120))
     def expire(self, seconds: int) -> None:

@@ -8,7 +8,9 @@
 3. A client that hung up while it waited takes nothing: it is looked at again before anything is given away. Only what
    is given away in the very moment in which a client goes is lost, as in rule 1.
 4. Waiting ends with an answer as soon as the server is to stop, or the engine does.
-5. `notAfter` is when the device stops listening, by the engine's clock. `time`, `seqNumber` and `station` are those of
+5. `deviceType` asks for the devices of one device type, so that several networks can feed one engine and each fetch
+   its own.
+6. `notAfter` is when the device stops listening, by the engine's clock. `time`, `seqNumber` and `station` are those of
    the message that asked, so that the network side can find it among its own; null where they are not known.
 """
 
@@ -52,16 +54,18 @@ class Downlinks:
 
     async def poll(self, request: Request) -> Response:
         """Give away what is ready, or wait for it."""
-        query = Parameters(request, "limit", "wait")
+        query = Parameters(request, "limit", "wait", "deviceType")
         limit, wait = query.limit(default=100, most=1000), query.wait(most=LONGEST_WAIT)
         if not self._engine.is_running:
             raise stopping()
         if request.method == "HEAD":
             return answer({"downlinks": []}, headers=_NOT_KEPT)
-        served = await self._serve(request.receive, limit=limit, wait=wait)
+        served = await self._serve(request.receive, limit=limit, wait=wait, device_type=query.text("deviceType"))
         return answer({"downlinks": [await self._shown(each) for each in served]}, headers=_NOT_KEPT)
 
-    async def _serve(self, receive: Receive, *, limit: int, wait: timedelta) -> Sequence[Downlink]:
+    async def _serve(
+        self, receive: Receive, *, limit: int, wait: timedelta, device_type: str | None
+    ) -> Sequence[Downlink]:
         """What is ready within `wait`.
 
         Raises:
@@ -73,7 +77,7 @@ class Downlinks:
         stopped = asyncio.create_task(_set_after(self._stopping.wait(), leave))
         try:
             await asyncio.sleep(0)  # let both look before anything is asked of the store
-            served = await self._engine.serve_downlinks(limit=limit, wait=wait, leave=leave)
+            served = await self._engine.serve_downlinks(limit=limit, wait=wait, device_type=device_type, leave=leave)
         finally:
             gone.cancel()
             stopped.cancel()

@@ -39,8 +39,10 @@ class WatchedStore(MemoryStore):
         super().__init__()
         self.asked = asyncio.Event()
 
-    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
-        served = await super().serve_downlinks(limit=limit, now=now, message=message)
+    async def serve_downlinks(
+        self, *, limit: int, now: datetime, message: str | None = None, device_type: str | None = None
+    ) -> Sequence[Downlink]:
+        served = await super().serve_downlinks(limit=limit, now=now, message=message, device_type=device_type)
         self.asked.set()
         return served
 
@@ -74,6 +76,13 @@ async def test_the_oldest_come_first_and_no_more_than_asked_for(rig: Rig) -> Non
     polls = [await poll(rig, limit=2) for _ in range(3)]
 
     assert [[each["message"] for each in served] for served in polls] == [asked[:2], asked[2:4], asked[4:]]
+
+
+async def test_a_network_fetches_those_of_its_own_device_type(rig: Rig) -> None:
+    (asked,) = await ready(rig)
+
+    assert await poll(rig, deviceType="valve") == []
+    assert [each["message"] for each in await poll(rig, deviceType="tracker")] == [asked]
 
 
 async def test_head_takes_nothing(rig: Rig) -> None:
@@ -162,7 +171,9 @@ async def test_what_was_given_away_goes_out_though_its_message_cannot_be_read() 
 class FailingStore(MemoryStore):
     """Gives nothing away."""
 
-    async def serve_downlinks(self, *, limit: int, now: datetime, message: str | None = None) -> Sequence[Downlink]:
+    async def serve_downlinks(
+        self, *, limit: int, now: datetime, message: str | None = None, device_type: str | None = None
+    ) -> Sequence[Downlink]:
         raise StoreError("the disk is on fire")
 
 
