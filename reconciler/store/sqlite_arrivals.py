@@ -8,7 +8,6 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 import orjson
@@ -34,6 +33,9 @@ class Accept:
 
 
 _SEGMENT_BITS: Final = 12
+
+# To look one up in its enum takes 80 ns, for every message.
+_FRESH, _RECEPTION, _REPEATED, _OVERTAKEN = Kept.FRESH, Kept.RECEPTION, Kept.REPEATED, Kept.OVERTAKEN
 
 _KNOWN: Final = f"""
 WITH RECURSIVE given (start) AS (
@@ -72,46 +74,44 @@ def accept(
     if not arrivals:
         return
     events = [arrival.id[:EVENT_BYTES] for arrival in arrivals]
-    last, found = connection.execute(_KNOWN, {"ids": b"".join([last_of_event(event) for event in events])}).fetchone()
+    last, found = connection.execute(_KNOWN, {"ids": b"".join(map(last_of_event, events))}).fetchone()
     known: dict[bytes, tuple[bytes, ...]] = {}  # ids by event
     for message_id in map(bytes.fromhex, orjson.loads(found)):
         known[message_id[:EVENT_BYTES]] = (*known.get(message_id[:EVENT_BYTES], ()), message_id)
     moving = _Moving(connection, arrivals, alarms)
-    answers: list[Kept] = []
     messages, deliveries = [], []
     key = last
-    for arrival, event in zip(arrivals, events, strict=True):
-        in_motion = arrival.in_motion
-        if in_motion is not None:
-            if moving.is_overtaken(arrival.device, in_motion):
-                answers.append(Kept.OVERTAKEN)
-                continue
-            moving.end(in_motion)
-        of_event = known.get(event)
-        if of_event is None:
-            known[event] = (arrival.id,)
-            answers.append(Kept.FRESH)
-            entering = arrival.deliveries
-            key += 1
-            if in_motion is not None:
-                moving.begin(key, in_motion)
-        elif arrival.id not in of_event:
-            known[event] = (*of_event, arrival.id)
-            answers.append(Kept.RECEPTION)
-            entering = arrival.again
-            key += 1
-        else:
-            answers.append(Kept.REPEATED)
-            continue
-        if moving.watches:
-            moving.hear(arrival)
-        messages.append((key, *arrival[:6]))
-        for ordinal, delivery in entering:
-            deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
-            tally[delivery.state] += 1
-    given = iter(answers)
+    event_of = iter(events)
     for operation in operations:
-        operation.kept = list(islice(given, len(operation.arrivals)))
+        for arrival in operation.arrivals:
+            event, in_motion = next(event_of), arrival.in_motion
+            if in_motion is not None:
+                if moving.is_overtaken(arrival.device, in_motion):
+                    operation.kept.append(_OVERTAKEN)
+                    continue
+                moving.end(in_motion)
+            of_event = known.get(event)
+            if of_event is None:
+                known[event] = (arrival.id,)
+                operation.kept.append(_FRESH)
+                entering = arrival.deliveries
+                key += 1
+                if in_motion is not None:
+                    moving.begin(key, in_motion)
+            elif arrival.id not in of_event:
+                known[event] = (*of_event, arrival.id)
+                operation.kept.append(_RECEPTION)
+                entering = arrival.again
+                key += 1
+            else:
+                operation.kept.append(_REPEATED)
+                continue
+            if moving.watches:
+                moving.keep(key, arrival)
+            messages.append((key, *arrival[:6]))
+            for ordinal, delivery in entering:
+                deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
+                tally[delivery.state] += 1
     names = {name for operation in operations for name in operation.names}
     insert(connection, "INSERT OR IGNORE INTO names", list(names))
     insert(connection, _MESSAGES, messages)
@@ -128,9 +128,10 @@ class _Moving:
         self._alarms = alarms
         self._requests: OpenRequests | None = None
         self._heard_since: set[tuple[int, bytes]] = set()
-        self._heard: dict[int, bytes] = {}  # the last message of each device in this group
+        # Whether somebody asks who was heard; then this group's messages, and the last that each device transmitted.
         self.watches = False
-        """Whether somebody asks who was heard."""
+        self._kept: dict[bytes, int] = {}
+        self._heard: dict[int, int] = {}
         given = [(arrival.device, arrival.in_motion) for arrival in arrivals if arrival.in_motion is not None]
         if not given:
             return
@@ -145,13 +146,15 @@ class _Moving:
     def is_overtaken(self, device: int, in_motion: InMotion) -> bool:
         if in_motion.known is None:
             return False
-        if (last := self._heard.get(device)) is not None:
-            return last != in_motion.known
-        return (device, in_motion.known) in self._heard_since
+        last, known = self._heard.get(device), self._kept.get(in_motion.known)
+        if known is not None:
+            return last is not None and known < last
+        return last is not None or (device, in_motion.known) in self._heard_since
 
-    def hear(self, arrival: ArrivalRow) -> None:
+    def keep(self, key: int, arrival: ArrivalRow) -> None:
+        self._kept[arrival.id] = key
         if arrival.type in HEARD_TYPES:
-            self._heard[arrival.device] = arrival.id
+            self._heard[arrival.device] = key
 
     def end(self, in_motion: InMotion) -> None:
         if in_motion.ends is not None:

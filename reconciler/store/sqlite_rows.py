@@ -103,7 +103,7 @@ class DeliveryRow(NamedTuple):
     tries: int
     token: int
     leased_until: int | None
-    asks: bool
+    asks: int
 
 
 class ArrivalRow(NamedTuple):
@@ -228,7 +228,7 @@ def _delivery_rows(
                 delivery.tries,
                 token,
                 until,
-                delivery.asks,
+                int(delivery.asks),  # a bool takes the module's slow way to a column
             ),
         )
         for delivery, token, until in given

@@ -203,7 +203,7 @@ async def test_who_was_never_heard_is_none(store: Store, device: str) -> None:
 
 
 async def test_a_device_is_heard_among_many(store: Store) -> None:
-    last = {}
+    last: dict[str, Message] = {}
     for start in range(0, 13_000, 1_300):
         messages = [
             a_message(number, device=f"{number % 97 + start // 5_200 * 50:X}", received_at=NOW + number * SECOND)
