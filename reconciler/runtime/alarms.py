@@ -45,6 +45,20 @@ class Made:
     unless_heard_after: str | None = None
 
 
+@value
+class _Moved:
+    """An alarm whose time has not come."""
+
+    alarm: Alarm
+
+
+@value
+class _Ended:
+    """An alarm of which nothing is made."""
+
+    alarm: Alarm
+
+
 class AlarmStore(Alarms, Downlinks, Protocol):
     """The two roles of a store that alarms need."""
 
@@ -133,9 +147,14 @@ class AlarmClock:
             self._due_at = None  # whatever falls due from here on sets it anew
             await self._store.expire_downlinks(now=now)
             alarms = await self._store.alarms_due(now=now, limit=_AT_ONCE)
-            made = [each for alarm in alarms if (each := await self._made_of(alarm, now=now)) is not None]
+            decided = [await self._decided(alarm, now=now) for alarm in alarms]
+            made = [each for each in decided if isinstance(each, Made)]
             if made:
                 await self._keep(made)
+            if moved := [each.alarm for each in decided if isinstance(each, _Moved)]:
+                await self._store.move_alarms(moved)
+            if ended := [each.alarm for each in decided if isinstance(each, _Ended)]:
+                await self._store.end_alarms(ended)
             for each in made:
                 self._events.alarm(each.ends.kind)
                 if isinstance(code := each.message.metadata.get("infoCode"), int):
@@ -147,8 +166,8 @@ class AlarmClock:
         if due_at is not None:
             self.due_by(due_at)
 
-    async def _made_of(self, alarm: Alarm, *, now: datetime) -> Made | None:
-        """The message that an alarm makes; None when it makes none, and was moved or taken away."""
+    async def _decided(self, alarm: Alarm, *, now: datetime) -> "Made | _Moved | _Ended":
+        """What becomes of an alarm that is due."""
         match alarm.kind:
             case AlarmKind.GATHERED:
                 receptions = await self._store.receptions(alarm.subject)
@@ -162,18 +181,14 @@ class AlarmClock:
                     return Made(acknowledgement(downlink, at=now), alarm)
             case _:
                 assert_never(alarm.kind)
-        await self._store.end_alarms([alarm])
-        return None
+        return _Ended(alarm)
 
-    async def _silence(self, alarm: Alarm, *, now: datetime) -> Made | None:
+    async def _silence(self, alarm: Alarm, *, now: datetime) -> "Made | _Moved | _Ended":
         heard = await self._store.last_heard(alarm.device)
         device_type = None if heard is None else self._device_type(heard.message.device_type)
         if heard is None or device_type is None or device_type.keep_alive is None:
-            await self._store.end_alarms([alarm])  # nobody supervises it any more; its next message may change that
-            return None
+            return _Ended(alarm)  # nobody supervises it any more; its next message may change that
         silent_at = heard.at + device_type.keep_alive
         if silent_at > now:
-            moved = Alarm(alarm.kind, alarm.subject, alarm.device, heard.message.device_type, silent_at)
-            await self._store.move_alarms([moved])
-            return None
+            return _Moved(Alarm(alarm.kind, alarm.subject, alarm.device, heard.message.device_type, silent_at))
         return Made(silence(heard, at=now), alarm, unless_heard_after=heard.message.id)
