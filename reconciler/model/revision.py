@@ -41,47 +41,28 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Who published, when, from what: for people, and for the audit.
-
-    Attributes:
-        via: what published: `apply`, `rollback` and `import` carry out the files' or their author's intent; empty is
-            somebody at the door, behind the files.
-        plan: digest of the plan that was carried out, empty without one.
-    """
+    """Who published, when, from what: for people, and for the audit."""
 
     at: datetime | None
     by: str
     commit: str = ""
     note: str = ""
-    via: str = ""
-    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
     """One step from a revision to the next.
 
-    Attributes:
-        expects: the digest that must be there, None for a create.
-        after: what will be there, None for a delete.
-        source: for a move, the key that it leaves; `expects` is about what stands there.
-        taken_from: for an adoption, the project that owns it until now.
+    `expects` is the digest that must be there, None for a create; `after` is None for a delete.
     """
 
-    kind: Literal["create", "update", "delete", "move", "adopt"]
+    kind: Literal["create", "update", "delete"]
     key: Key
     expects: str | None
     after: Definition | None
-    source: Key | None = None
-    taken_from: str | None = None
 
     def __post_init__(self) -> None:
-        if (
-            (self.kind == "create") != (self.expects is None)
-            or (self.kind == "delete") != (self.after is None)
-            or (self.kind == "move") != (self.source is not None)
-            or (self.kind == "adopt") != (self.taken_from is not None)
-        ):
+        if (self.kind == "create") != (self.expects is None) or (self.kind == "delete") != (self.after is None):
             raise ValueError(f"not a {self.kind}: {self.key} expects {self.expects}, leads to {self.after}")
 
 
