@@ -27,8 +27,10 @@ from reconciler.model.delivery import (
 )
 from reconciler.model.downlink import LISTENING, Downlink, DownlinkState, InfoCode, Replies
 from reconciler.model.message import Message, MessageType
+from reconciler.model.plan import Change, Plan
 from reconciler.model.resource import Key, Method
 from reconciler.model.revision import EMPTY, Owned, Publication, Revision
+from reconciler.model.snapshot import Fingerprint
 from reconciler.store.protocol import FIRST_TOKEN, Arrival
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "a_line",
     "a_mail",
     "a_message",
+    "a_plan",
     "a_request",
     "a_revision",
     "a_settlement",
@@ -269,6 +272,11 @@ def a_settlement(
 def a_definition(key: Key = TELEMETRY, content: Content | None = None) -> Definition:
     """A definition, its digest computed."""
     return define(key, content or {"type": "data/uplink", "url": "https://ingest.example.com/uplink/{device}"})
+
+
+def a_plan(*changes: Change) -> Plan:
+    """A plan of these changes in one stage; its digest is only a word."""
+    return Plan("dev", "http://127.0.0.1:8460", "cold-chain", Fingerprint(3, ""), (changes,) if changes else (), "d1")
 
 
 def a_revision(

@@ -8,12 +8,15 @@
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import orjson
 
 from reconciler.model.definition import Content, Definition, JsonValue
 from reconciler.model.resource import Key
-from reconciler.model.revision import Owned
+
+if TYPE_CHECKING:  # what only the engine needs
+    from reconciler.model.revision import Owned
 
 __all__ = ["canonical_json", "content_digest", "define", "digest_of", "revision_digest", "set_digest"]
 
@@ -46,7 +49,7 @@ def set_digest(digests: Mapping[Key, str]) -> str:
     return digest_of("set/1", "".join(lines).encode())
 
 
-def revision_digest(owned: Iterable[tuple[Key, Owned]]) -> str:
+def revision_digest(owned: "Iterable[tuple[Key, Owned]]") -> str:
     """The digest of a revision: keys, contents and owners."""
     lines = sorted(f"{key}\0{o.definition.digest}\0{o.owner}\n" for key, o in owned)
     return digest_of("revision/1", "".join(lines).encode())

@@ -20,9 +20,9 @@ time of `re.sub` or `str.format_map`. Generated code would save another third, w
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from reconciler.errors import GrammarError
 from reconciler.grammar.escape import LONE_SURROGATE, NOT_IN_LINE, Context, escape, escaper
@@ -71,8 +71,7 @@ class Secret:
     context: Context
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(NamedTuple):
     """The place of a variable; `offset` is that of its brace in the text as it was written."""
 
     name: str
@@ -100,49 +99,75 @@ StoredParts = str | list[str | dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text that parsed, cut into literals, variables and secrets. Equal when text and contexts are."""
+    """A text that parsed, cut into literals, variables and secrets. Equal when text and contexts are.
+
+    What rendering needs is worked out at the first message: most templates of a large project are only ever checked.
+    """
 
     text: str
     segments: tuple[Segment, ...]
-    variables: tuple[Variable, ...] = field(init=False, compare=False, repr=False)
-    secrets: frozenset[str] = field(init=False, compare=False, repr=False)
     _pieces: list[str] = field(init=False, compare=False, repr=False)
     _values: tuple[tuple[int, str, Callable[[Value], str]], ...] = field(init=False, compare=False, repr=False)
     _sealed: tuple[tuple[int, Secret], ...] = field(init=False, compare=False, repr=False)
     _constant: Rendered | None = field(init=False, compare=False, repr=False)
+    _names: Set[str] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def names(self) -> Set[str]:
+        """The names of the variables."""
+        try:
+            return self._names
+        except AttributeError:
+            names = {segment.name for segment in self.segments if isinstance(segment, Placeholder)}
+            object.__setattr__(self, "_names", names)
+            return names
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Each variable once, in the order of its first place."""
         offsets: dict[str, list[int]] = {}
+        for segment in self.segments:
+            if isinstance(segment, Placeholder):
+                offsets.setdefault(segment.name, []).append(segment.offset)
+        return tuple([Variable(name, tuple(at)) for name, at in offsets.items()])
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets."""
+        return frozenset(segment.name for segment in self.segments if isinstance(segment, Secret))
+
+    def render(self, values: Mapping[str, Value]) -> Rendered:
+        """The text with every variable replaced by its value, escaped for its place; absent ones are `null`."""
+        try:
+            if self._constant is not None:
+                return self._constant
+        except AttributeError:
+            self._compile()
+            return self.render(values)
+        pieces = self._pieces.copy()
+        get = values.get
+        for index, name, escaped in self._values:
+            pieces[index] = escaped(get(name))
+        return self._joined(pieces) if self._sealed else "".join(pieces)
+
+    def _compile(self) -> None:
         pieces, values, sealed = [], [], []
         for index, segment in enumerate(self.segments):
             match segment:
                 case str():
                     pieces.append(segment)
                     continue
-                case Placeholder(name, context, offset):
+                case Placeholder(name, context, _):
                     values.append((index, name, escaper(context)))
-                    offsets.setdefault(name, []).append(offset)
                 case Secret():
                     sealed.append((index, segment))
                 case _:
                     assert_never(segment)
             pieces.append("")
-        object.__setattr__(self, "variables", tuple(Variable(name, tuple(at)) for name, at in offsets.items()))
-        object.__setattr__(self, "secrets", frozenset(secret.name for _, secret in sealed))
         object.__setattr__(self, "_pieces", pieces)
         object.__setattr__(self, "_values", tuple(values))
         object.__setattr__(self, "_sealed", tuple(sealed))
         object.__setattr__(self, "_constant", None if values else self._joined(pieces))
-
-    def render(self, values: Mapping[str, Value]) -> Rendered:
-        """The text with every variable replaced by its value, escaped for its place; absent ones are `null`."""
-        if self._constant is not None:
-            return self._constant
-        pieces = self._pieces.copy()
-        get = values.get
-        for index, name, escaped in self._values:
-            pieces[index] = escaped(get(name))
-        return self._joined(pieces) if self._sealed else "".join(pieces)
 
     def _joined(self, pieces: Sequence[str]) -> Rendered:
         if not self._sealed:
@@ -205,8 +230,7 @@ def from_parts(stored: StoredParts) -> Rendered:
 # Text to segments
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A variable or secret found in a text, from its first character to behind its closing brace."""
 
     name: str
@@ -226,16 +250,16 @@ def scan(text: str) -> tuple[Reference, ...]:
     Raises:
         GrammarError: `${` begins no secret, or the text cannot be sent because it holds half a surrogate pair.
     """
-    broken = LONE_SURROGATE.search(text)
+    broken = None if text.isascii() else LONE_SURROGATE.search(text)
     if broken:
         reason = "This is half of a character (a lone surrogate), which no request can carry."
         raise GrammarError("template-control-character", text, broken.start(), reason)
     found: list[Reference] = []
     for match in _REFERENCE.finditer(text):
-        name = match["secret"] or match["variable"]
-        if name is None:
+        kind = match.lastgroup
+        if kind is None:
             raise _unknown_reference(text, match)
-        found.append(Reference(name, match.start(), match.end(), secret=match["secret"] is not None))
+        found.append(Reference(match[kind], match.start(), match.end(), secret=kind == "secret"))
     return tuple(found)
 
 
@@ -273,22 +297,19 @@ def segments(
     `context` is that of all places, or says it for each; `literal` is applied to what stands between them.
     """
     end = len(text) if end is None else end
-
-    def cut() -> Iterator[Segment]:
-        behind = start
-        for reference in references:
-            if not start <= reference.start < end:
-                continue
-            yield literal(text[behind : reference.start])
-            place = context if isinstance(context, Context) else context(reference)
-            if reference.secret:
-                yield Secret(reference.name, place)
-            else:
-                yield Placeholder(reference.name, place, reference.start)
-            behind = reference.end
-        yield literal(text[behind:end])
-
-    return tuple(segment for segment in cut() if segment != "")
+    found: list[Segment] = []
+    behind = start
+    for reference in references:
+        if not start <= reference.start < end:
+            continue
+        found.append(literal(text[behind : reference.start]))
+        place = context if isinstance(context, Context) else context(reference)
+        found.append(
+            Secret(reference.name, place) if reference.secret else Placeholder(reference.name, place, reference.start)
+        )
+        behind = reference.end
+    found.append(literal(text[behind:end]))
+    return tuple([segment for segment in found if segment != ""])
 
 
 def parse_header_value(text: str) -> Template:

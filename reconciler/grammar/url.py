@@ -13,11 +13,14 @@ Where a request goes is decided when the URL is written, never by a message (`ca
 5. Other characters that a URL cannot hold are percent-encoded where the author wrote them; `%XX` is kept.
 6. A host outside ASCII is taken by its IDNA name (the standard library's, IDNA 2003), an IPv6 address in its short
    form.
+
+Thousands of callbacks send to a few servers, so that what stands in front of the path is read once for all of them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 from urllib.parse import unquote
@@ -55,6 +58,8 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _DOUBLE_DOT = re.compile(r"(?:\.|%2[eE]){2}")
 
+_ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*")
+
 
 @dataclass(frozen=True, slots=True)
 class UrlTemplate:
@@ -84,6 +89,11 @@ class UrlTemplate:
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
+    def names(self) -> Set[str]:
+        """The names of the variables."""
+        return self.target.names
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """The variables of path and query."""
         return self.target.variables
@@ -104,6 +114,44 @@ def parse_url(text: str) -> UrlTemplate:
     Raises:
         GrammarError: one of the rules above is broken.
     """
+    start = _ORIGIN.match(text)
+    origin = _origin(start[0]) if start else None
+    if start is None or origin is None or not text.isprintable() or " " in text or _may_climb(text):
+        return _whole(text)
+    references = scan(text)
+    if "#" in text and text.count("#") > sum("#" in reference.name for reference in references):
+        return _whole(text)
+    mark = text.find("?", start.end())
+    return _complete(text, origin, references, start.end(), None if mark < 0 else mark)
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What stands in front of a path."""
+
+    scheme: str
+    host: str
+    port: int
+    userinfo: Template | None
+
+
+@lru_cache(maxsize=1024)
+def _origin(text: str) -> _Origin | None:
+    """The origin that a text is; None when something is wrong with it."""
+    try:
+        url = _whole(text)
+    except GrammarError:
+        return None
+    return _Origin(url.scheme, url.host, url.port, url.userinfo)
+
+
+def _may_climb(text: str) -> bool:
+    """Whether a dot may stand beside a reference."""
+    return "}." in text or ".{" in text or ".$" in text or "%2" in text
+
+
+def _whole(text: str) -> UrlTemplate:
+    """As `parse_url`, every rule in its order."""
     control = CONTROL.search(text)
     if control:
         raise GrammarError(
@@ -118,21 +166,25 @@ def parse_url(text: str) -> UrlTemplate:
     userinfo = _userinfo(text, shape, references)
     host = _host(text, shape)
     port = _port(text, shape) or _DEFAULT_PORTS[scheme]
+    mark = None if shape["mark"] is None else shape.start("mark")
+    return _complete(text, _Origin(scheme, host, port, userinfo), references, shape.start("path"), mark)
 
-    path_start, path_end = shape.span("path")
-    in_path = segments(
-        text, references, context=Context.PATH, literal=literal_in_path, start=path_start, end=path_end
-    ) or ("/",)
-    path = Template(text[path_start:path_end], in_path)
-    if shape["mark"] is None:
-        return UrlTemplate(text, scheme, host, port, userinfo, path, None, path)
-    query_start, query_end = shape.span("query")
-    in_query = segments(
-        text, references, context=Context.QUERY, literal=literal_in_query, start=query_start, end=query_end
+
+def _complete(
+    text: str, origin: _Origin, references: tuple[Reference, ...], start: int, mark: int | None
+) -> UrlTemplate:
+    """The URL whose path begins at `start`, and whose query, if there is one, behind `mark`."""
+    path_end = len(text) if mark is None else mark
+    in_path = segments(text, references, context=Context.PATH, literal=literal_in_path, start=start, end=path_end) or (
+        "/",
     )
-    query = Template(text[query_start:query_end], in_query)
-    target = Template(text[path_start:query_end], (*in_path, "?", *in_query))
-    return UrlTemplate(text, scheme, host, port, userinfo, path, query, target)
+    path = Template(text[start:path_end], in_path)
+    query, target = None, path
+    if mark is not None:
+        in_query = segments(text, references, context=Context.QUERY, literal=literal_in_query, start=mark + 1)
+        query = Template(text[mark + 1 :], in_query)
+        target = Template(text[start:], (*in_path, "?", *in_query))
+    return UrlTemplate(text, origin.scheme, origin.host, origin.port, origin.userinfo, path, query, target)
 
 
 def _bad(text: str, start: int, end: int, reason: str) -> GrammarError:

@@ -28,7 +28,7 @@ def check_callback(key: Key, content: Content) -> tuple[Callback | None, tuple[F
     callback_type = _CALLBACK_TYPES.get(text_of(content, "type"))
     if callback_type is None or content.get("channel") not in CHANNEL_FIELDS:
         return None, tuple(_vocabulary_findings(content))
-    found = [*_field_findings(content)]
+    found = [] if _fields_fit(content) else [*_field_findings(content)]
     payload, findings = parsed_payload(content)
     found += findings
     found += _combination_findings(content, callback_type)
@@ -65,6 +65,10 @@ def _vocabulary_findings(content: Content) -> Iterator[Finding]:
         yield _unknown_word("unknown-callback-type", "type", callback_type, list(_CALLBACK_TYPES))
     if channel not in CHANNEL_FIELDS:
         yield _unknown_word("unknown-channel", "channel", channel, list(CHANNEL_FIELDS))
+
+
+def _fields_fit(content: Content) -> bool:
+    return content.keys() <= CHANNEL_FIELDS[text_of(content, "channel")] and text_of(content, "method") in _METHODS
 
 
 def _field_findings(content: Content) -> Iterator[Finding]:

@@ -5,15 +5,15 @@
 2. `{batch}` is no variable of a message: it stands for the lines in the URL of a batch, and nowhere else (section 4.2).
 3. An object variable is ready JSON (section 2.6). Within the quotes of a JSON body, or in the line of a batch, it is
    text that happens to be JSON: allowed, and worth a warning.
-4. Parsed texts are kept in a small cache, since callbacks of one device type share most of theirs.
+4. Parsed texts are kept in a small cache, since callbacks of one device type share most of theirs; but for URLs, which
+   they do not share.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from reconciler.diagnostics import Severity
 from reconciler.errors import GrammarError
@@ -40,13 +40,15 @@ _OBJECTS: Final[Mapping[CallbackType, frozenset[str]]] = {
     for each in CallbackType
 }
 
+# What callbacks differ in.
+_OF_ITS_OWN: Final = ("url",)
+
 _Parsed: TypeAlias = Template | UrlTemplate | BatchUrl
 _T = TypeVar("_T", Template, UrlTemplate, BatchUrl)
 _V = TypeVar("_V", Template, UrlTemplate)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """What the templates of a callback may refer to; `broken` when its payload config is not known for its faults."""
 
     type: CallbackType
@@ -105,7 +107,8 @@ def parsed(
     help: Callable[[GrammarError], str] = lambda error: "",
 ) -> _T | None:
     """A text that parsed; None, and a finding, when it does not. `help` says what to do about an error."""
-    result = cast("_T | GrammarError", _parsed(parse, cast("str", text)))
+    ask = _result if path == _OF_ITS_OWN else _parsed
+    result = cast("_T | GrammarError", ask(parse, cast("str", text)))
     if isinstance(result, GrammarError):
         found.append(_broken_grammar(path, result, help=help(result)))
         return None
@@ -120,9 +123,10 @@ def template(
     if result is None:
         return None
     known = offered(scope.type)
-    for used in result.variables:
-        if used.name not in known:
-            found += _variable_findings(used, path, scope)
+    if not result.names <= known.keys():
+        for used in result.variables:
+            if used.name not in known:
+                found += _variable_findings(used, path, scope)
     objects = _OBJECTS[scope.type]
     if objects and isinstance(result, Template):
         found += _object_findings(result, path, objects)
@@ -135,13 +139,15 @@ def _broken_grammar(path: tuple[str, ...], error: GrammarError, *, help: str = "
     return finding(error.code, path, error.reason, help=help, offset=error.offset, length=error.length)
 
 
-@lru_cache(maxsize=4096)
-def _parsed(parse: Callable[[str], _Parsed], text: str) -> _Parsed | GrammarError:
+def _result(parse: Callable[[str], _Parsed], text: str) -> _Parsed | GrammarError:
     try:
         return parse(text)
     except GrammarError as error:
         # Kept without its traceback, which would keep the frames of whoever asked first.
         return error.with_traceback(None)
+
+
+_parsed = lru_cache(maxsize=4096)(_result)
 
 
 def _variable_findings(used: UsedVariable, path: tuple[str, ...], scope: Scope) -> Iterator[Finding]:

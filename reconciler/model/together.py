@@ -45,7 +45,8 @@ def check_together(device_type: Key, contents: Mapping[Key, Content]) -> Iterato
 
     `contents` may hold other device types' definitions too; findings come in the order of the callbacks in it.
     """
-    callbacks = {key: content for key, content in contents.items() if key.callback and key.parent == device_type}
+    name = device_type.device_type
+    callbacks = {key: content for key, content in contents.items() if key.callback and key.device_type == name}
     selected = [key for key, content in callbacks.items() if _is_selected(content)]
     yield from _selected_twice(selected)
     own = contents.get(device_type, {})

@@ -1,18 +1,21 @@
 """The rules of callbacks that send HTTP requests: one for each message, or one for the messages of a second.
 
 What is not said here about a rule is in `callbacks.md` section 4.1 (URL) and 4.2 (BATCH_URL).
+
+Callbacks differ in their URL before anything else: what was found about headers and bodies is kept for the next.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, cast
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias, cast
 
 from reconciler.diagnostics import Severity
 from reconciler.errors import GrammarError
 from reconciler.grammar.batch_url import parse_batch_url, parse_line_pattern
 from reconciler.grammar.body import parse_form_body, parse_json_body
 from reconciler.grammar.template import Template, parse_header_value, parse_text_body
-from reconciler.grammar.url import UrlTemplate, parse_url
+from reconciler.grammar.url import parse_url
 from reconciler.model.content import FORM_CONTENT_TYPE, Content, text_of
 from reconciler.model.finding import Finding, finding
 from reconciler.model.headers import is_forbidden, is_token
@@ -31,6 +34,7 @@ _CONTENT_TYPE = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def body_kind(content_type: str) -> BodyKind | None:
     """How a body of this content type is written; None for one that callbacks cannot send."""
     parsed = _CONTENT_TYPE.fullmatch(content_type)
@@ -58,7 +62,9 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
     else:
         found.append(finding("missing-key", ("url",), "A callback of channel url needs the URL to send to."))
         url = None
-    headers = _headers(cast("Mapping[str, str]", content.get("headers", {})), url, scope, found)
+    written = cast("Mapping[str, str]", content.get("headers", {}))
+    headers, findings = _headers(tuple(written.items()), scope, login=url is not None and url.userinfo is not None)
+    found += findings
     body = None
     if method is Method.GET:
         for name in ("contentType", "body"):
@@ -67,7 +73,9 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
                 help = "Take it away, or use method POST or PUT."
                 found.append(finding("body-on-get", (name,), detail, help=help, at_key=True))
     else:
-        body = _body(content, content_type, scope, found)
+        text = cast("str | None", content.get("body"))
+        body, findings = _body(text, content_type, scope)
+        found += findings
     if url is None:
         return None
     return UrlChannel(
@@ -81,13 +89,18 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
     )
 
 
+_Headers: TypeAlias = tuple[tuple[str, Template], ...]
+
+
+@lru_cache(maxsize=1024)
 def _headers(
-    headers: Mapping[str, str], url: UrlTemplate | None, scope: Scope, found: list[Finding]
-) -> tuple[tuple[str, Template], ...]:
+    headers: tuple[tuple[str, str], ...], scope: Scope, *, login: bool
+) -> tuple[_Headers, tuple[Finding, ...]]:
     """The headers in the order of their names: the order of a mapping is nobody's intention."""
+    found: list[Finding] = []
     kept: list[tuple[str, Template]] = []
     seen: dict[str, str] = {}
-    for name, value in sorted(headers.items(), key=lambda item: (item[0].lower(), item[0])):
+    for name, value in sorted(headers, key=lambda item: (item[0].lower(), item[0])):
         path = ("headers", name)
         lower = name.lower()
         if not is_token(name):
@@ -98,7 +111,7 @@ def _headers(
         elif lower in seen:
             detail = f"{name} and {seen[lower]} are the same header: the case of letters does not count in its name."
             found.append(finding("duplicate-header", path, detail, help="Keep one of them.", at_key=True))
-        elif lower == "authorization" and url is not None and url.userinfo is not None:
+        elif lower == "authorization" and login:
             detail = "The URL holds a login, which is sent as an Authorization header too; a request can have only one."
             help = "Take the login out of the URL, or the header away."
             found.append(finding("credentials-twice", path, detail, help=help, at_key=True))
@@ -106,7 +119,7 @@ def _headers(
         each = template(parse_header_value, value, path, scope, found)
         if each is not None:
             kept.append((name, each))
-    return tuple(kept)
+    return tuple(kept), tuple(found)
 
 
 def _why_forbidden(lower: str) -> str:
@@ -122,13 +135,15 @@ _BODY_PARSERS: Final[Mapping[BodyKind, Callable[[str], Template]]] = {
 }
 
 
-def _body(content: Content, content_type: str, scope: Scope, found: list[Finding]) -> Template | None:
+@lru_cache(maxsize=1024)
+def _body(text: str | None, content_type: str, scope: Scope) -> tuple[Template | None, tuple[Finding, ...]]:
+    found: list[Finding] = []
     kind = body_kind(content_type)
     if kind is None:
         detail = "A body can be JSON, a form or plain text; only then it is known how values have to be escaped in it."
         help = f"Supported: application/json, {FORM_CONTENT_TYPE} and text/plain, with parameters."
         found.append(finding("content-type-not-supported", ("contentType",), detail, help=help))
-        return None
+        return None, tuple(found)
     if scope.type is CallbackType.SERVICE_DATA_ADVANCED and kind != "json":
         detail = (
             f"The operator's documentation asks for a JSON body here; this one is {content_type}. The engine sends it "
@@ -137,13 +152,14 @@ def _body(content: Content, content_type: str, scope: Scope, found: list[Finding
         help = "Write contentType: application/json and a JSON body, object variables without quotes."
         severity = Severity.WARNING
         found.append(finding("data-advanced-not-json", ("contentType",), detail, help=help, severity=severity))
-    if "body" in content:
-        return template(_BODY_PARSERS[kind], content["body"], ("body",), scope, found)
-    if kind == "json":
+    body = None
+    if text is not None:
+        body = template(_BODY_PARSERS[kind], text, ("body",), scope, found)
+    elif kind == "json":
         detail = f"The content type is {content_type}, and an empty body is not JSON."
         help = """For example: body: '{"device": "{device}", "time": {time}}'"""
         found.append(finding("json-body-missing", ("contentType",), detail, help=help))
-    return None
+    return body, tuple(found)
 
 
 # One request for the messages of a second

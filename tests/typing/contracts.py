@@ -30,8 +30,8 @@ from reconciler.runtime.retry import OPERATOR_POLICY, next_step
 from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import Inbox, Journal, Outbox, Revisions, Store
 from reconciler.store.sqlite import SqliteStore
-from reconciler.targets.engine import EngineTarget
-from reconciler.targets.protocol import Target
+from reconciler.targets.engine import EngineObserver, EngineTarget
+from reconciler.targets.protocol import Archive, Observer, Target
 
 
 def implementations_fit_their_protocols(
@@ -50,6 +50,15 @@ def a_store_is_each_of_its_roles(store: Store) -> tuple[Revisions, Inbox, Outbox
 
 def one_role_is_not_a_store(inbox: Inbox) -> Store:
     return inbox  # type: ignore[return-value]
+
+
+def who_plans_can_look(observer: EngineObserver, target: EngineTarget) -> tuple[Sequence[Archive], Sequence[Observer]]:
+    return [observer, target], [observer, target]
+
+
+def who_plans_can_not_write(observer: EngineObserver) -> Target:
+    observer.client.publish({}, base=0)  # type: ignore[attr-defined]
+    return observer  # type: ignore[return-value]
 
 
 def values_do_not_change(delivery: Delivery, plan: Plan) -> None:

@@ -3,10 +3,28 @@
 import pytest
 
 from reconciler.codec.canonical import define
-from reconciler.model.plan import Change, Collision, Create, Delete, Limits, Plan, Update, parse_limit
+from reconciler.model.definition import Content
+from reconciler.model.plan import (
+    Adopt,
+    Change,
+    Collision,
+    Create,
+    Delete,
+    Limits,
+    Move,
+    Plan,
+    Resecret,
+    Update,
+    UpdateKind,
+    parse_limit,
+)
 from reconciler.model.resource import Key
 from reconciler.model.snapshot import Fingerprint, Observed
-from reconciler.plan.limits import breaches, refusals
+from reconciler.plan.limits import breaches, protected, refusals
+from tests.unit.plan.pictures import Contents, planned
+
+A = Key("tracker", "a")
+PROTECTED: Content = {"protect": True, "type": "data/uplink", "channel": "url", "url": "a"}
 
 
 def plan(*, creates: int = 0, updates: int = 0, deletes: int = 0, collisions: tuple[Collision, ...] = ()) -> Plan:
@@ -22,7 +40,23 @@ def plan(*, creates: int = 0, updates: int = 0, deletes: int = 0, collisions: tu
                     changes.append(Update(key, before, after, (), None))
                 case _:
                     changes.append(Delete(key, before))
-    return Plan("dev", "http://127.0.0.1:8460", "cold-chain", Fingerprint(7, ""), (tuple(changes),), "", collisions)
+    return plan_of(*changes, collisions=collisions)
+
+
+def plan_of(*changes: Change, collisions: tuple[Collision, ...] = ()) -> Plan:
+    return Plan("dev", "http://127.0.0.1:8460", "cold-chain", Fingerprint(7, ""), (changes,), "d1", collisions)
+
+
+def update(before: Content, after: Content, kind: UpdateKind = "update") -> Update:
+    return Update(A, define(A, before), define(A, after), (), None, kind=kind)
+
+
+def move(before: Content, after: Content) -> Move:
+    return Move(A, define(Key("tracker", "old"), before), define(A, after), (), None)
+
+
+def adopt(before: Content, after: Content) -> Adopt:
+    return Adopt(A, define(A, before), define(A, after), "cold-store", (), None)
 
 
 def owning(number: int) -> Observed:
@@ -69,6 +103,7 @@ def test_a_breach_says_how_many_of_how_many_which_limit_and_what_to_do() -> None
         "cold-chain owns 9 definitions in dev; this plan deletes 3 (33.3 %), "
         "and limits.deletes allows 30 %, which is 2."
     )
+    assert "\n\n    reconciler apply -e dev --over-limits d1\n\n" in found.help
     assert found.help.endswith("\n\n    limits: {deletes: 34%}")
 
 
@@ -98,38 +133,113 @@ def test_every_breached_limit_is_found() -> None:
     ]
 
 
-@pytest.mark.parametrize(("protect", "refused"), [(True, True), (False, False)])
-def test_a_protected_definition_refuses_deletion(protect: bool, refused: bool) -> None:
-    key = Key("tracker", "telemetry")
-    deletion = Delete(key, define(key, {"protect": protect}))
-    done = Plan("dev", "here", "cold-chain", Fingerprint(7, ""), ((deletion,),), "")
-    found = refusals(done, owning(1), Limits())
+MAIL: Content = {"type": "data/uplink", "channel": "email"}
+WEB: Content = {"type": "data/uplink", "channel": "url"}
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (Create(A, define(A, {}), None), {"creates", "total"}),
+        (update({}, {"url": "a"}), {"updates", "total"}),
+        (update({"enabled": False}, {}, "enable"), {"updates", "total"}),
+        (update({}, {"enabled": False}, "disable"), {"updates", "total"}),
+        (update(WEB, MAIL, "replace"), {"updates", "deletes", "total"}),
+        (Delete(A, define(A, {})), {"deletes", "total"}),
+        (move(WEB, WEB), {"updates", "total"}),
+        (move(WEB, MAIL), {"updates", "deletes", "total"}),
+        (adopt(WEB, WEB), {"updates", "total"}),
+        (adopt(WEB, MAIL), {"updates", "deletes", "total"}),
+        (Resecret(A, "TOKEN", "1f", "2e", (A,)), set()),
+    ],
+    ids=lambda value: "" if isinstance(value, set) else value.kind,
+)
+def test_what_counts_towards_which_limit(change: Change, counts: set[str]) -> None:
+    names = ("creates", "updates", "deletes", "total")
+    breached = {name for name in names if breaches(plan_of(change), owning(9), limits(**{name: 0}))}
+    assert breached == counts
+
+
+def test_a_breach_says_what_else_counts() -> None:
+    changes = (
+        update({}, {"x": 1}),
+        update({}, {"enabled": False}, "disable"),
+        move({}, {}),
+        update(WEB, MAIL, "replace"),
+    )
+    (updates, deletes) = breaches(plan_of(*changes), owning(9), limits(updates=3, deletes=0))
+    assert "this plan updates 4, of which 1 to disable, 1 to replace, 1 to move, and limits.updates allows 3." in (
+        updates.detail
+    )
+    assert "this plan deletes 1, of which 1 to replace, and limits.deletes allows 0." in deletes.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (Delete(A, define(A, PROTECTED)), True),
+        (Delete(A, define(A, {**PROTECTED, "protect": False})), False),
+        (Create(A, define(A, PROTECTED), None), False),
+        (update(PROTECTED, {**PROTECTED, "url": "b", "enabled": False}), False),
+        (update(PROTECTED, {"type": "data/uplink", "channel": "url", "url": "a"}), False),
+        (update(PROTECTED, {**PROTECTED, "type": "error"}, "replace"), True),
+        (update(PROTECTED, MAIL, "replace"), True),
+        (update(WEB, {**MAIL, "protect": True}, "replace"), False),
+        (move(PROTECTED, PROTECTED), False),
+        (move(PROTECTED, {**PROTECTED, "url": "b"}), False),
+        (move(PROTECTED, MAIL), True),
+        (adopt(PROTECTED, PROTECTED), False),
+        (adopt(PROTECTED, MAIL), True),
+    ],
+)
+def test_what_the_target_protects_is_not_deleted_or_replaced_under_any_name(change: Change, refused: bool) -> None:
+    found = refusals(plan_of(change), owning(1), Limits())
     assert [each.code for each in found] == (["protected-definition"] if refused else [])
 
 
-def test_a_protected_definition_may_be_updated_and_created() -> None:
-    key = Key("tracker", "telemetry")
-    kept, lifted = define(key, {"protect": True}), define(key, {})
-    changes = (Update(key, kept, lifted, (), None), Create(key, kept, None))
-    assert refusals(Plan("dev", "here", "p", Fingerprint(7, ""), (changes,), ""), owning(1), Limits()) == ()
+def test_a_refusal_to_replace_says_what_would_be_replaced_by_what() -> None:
+    (found,) = refusals(plan_of(move(PROTECTED, MAIL)), owning(1), Limits())
+    assert found.detail.startswith(
+        "tracker/old says `protect: true` at http://127.0.0.1:8460, "
+        "and in the files its channel is email instead of url."
+    )
+
+
+def test_lifting_the_protection_and_deleting_can_not_be_one_plan() -> None:
+    # The files lift it and declare the callback no longer, in whatever way: what the target holds decides.
+    held: Contents = {"tracker": {}, "tracker/a": PROTECTED}
+    for files, moved in (
+        ({"tracker": {}}, {}),
+        ({"tracker": {}, "tracker/a": {**MAIL, "protect": False}}, {}),
+        ({"tracker": {}, "tracker/b": {**MAIL, "protect": False}}, {"tracker/a": "tracker/b"}),
+    ):
+        assert [each.code for each in protected(planned(files, held, moved=moved))] == ["protected-definition"]
 
 
 def test_all_refusals_are_gathered() -> None:
-    key = Key("tracker", "telemetry")
-    done = Plan(
-        "dev",
-        "here",
-        "cold-chain",
-        Fingerprint(7, ""),
-        ((Delete(key, define(key, {"protect": True})),),),
-        "",
-        (Collision(Key("fridge"), "cold-store", None),),
-    )
+    done = plan_of(Delete(A, define(A, PROTECTED)), collisions=(Collision(Key("fridge"), "cold-store", None),))
     assert [each.code for each in refusals(done, owning(1), limits(deletes=0))] == [
         "owned-by-another-project",
         "protected-definition",
         "too-many-changes",
     ]
+
+
+def test_the_digest_of_the_plan_lifts_its_limits_and_nothing_else() -> None:
+    done = plan_of(Delete(A, define(A, PROTECTED)), collisions=(Collision(Key("fridge"), "cold-store", None),))
+    assert [each.code for each in refusals(done, owning(1), limits(deletes=0, total=0), over_limits="d1")] == [
+        "owned-by-another-project",
+        "protected-definition",
+    ]
+    assert refusals(plan(deletes=9), owning(9), limits(deletes=0), over_limits="d1") == ()
+
+
+@pytest.mark.parametrize(("allowed", "codes"), [(0, ["override-of-another-plan", "too-many-changes"]),
+                                                (9, ["override-of-another-plan"])])  # fmt: skip
+def test_the_digest_of_another_plan_refuses_this_one_and_names_both(allowed: int, codes: list[str]) -> None:
+    found = refusals(plan(deletes=9), owning(9), limits(deletes=allowed), over_limits="d2")
+    assert [each.code for each in found] == codes
+    assert "by the digest d2, and this plan has the digest d1" in found[0].detail
 
 
 @pytest.mark.parametrize("text", ["", "30 percent", "-1", "%", "1e3", "30%%", "½%", "1.5", "0x10", "٣"])
