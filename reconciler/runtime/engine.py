@@ -14,8 +14,9 @@
 
 import asyncio
 import contextlib
+import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,12 +25,13 @@ from reconciler.errors import RevisionConflict, StoreError
 from reconciler.model.delivery import Delivery, DeliveryId, Lease, RetryAt, Sendable, Settlement, State
 from reconciler.model.downlink import Downlink, DownlinkState, Failed
 from reconciler.model.message import Message
-from reconciler.model.resource import DeviceType
+from reconciler.model.resource import DeviceType, Key
 from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
 from reconciler.model.value import value
 from reconciler.runtime.alarms import AlarmClock, Made
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.events import Events
+from reconciler.runtime.fingerprints import KEY_BYTES, Fingerprints
 from reconciler.runtime.handover import Handover
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
 from reconciler.runtime.routing import Explanation, Router
@@ -81,10 +83,13 @@ class Engine:
         name: str = "engine",
         policy: RetryPolicy = OPERATOR_POLICY,
         capacity: Capacity | None = None,
+        fingerprints: Fingerprints | None = None,
     ) -> None:
+        """`fingerprints` are those of the secrets that the channel fills in; without them no secret has a value."""
         self.store = store
         self.policy = policy
         self.events = Events()
+        self.fingerprints = fingerprints or Fingerprints(os.urandom(KEY_BYTES), None)
         self._name = name
         self._now = now
         self._capacity = capacity or Capacity()
@@ -204,9 +209,17 @@ class Engine:
         return self._taken(arrivals, kept, routed, now=now)
 
     async def publish(
-        self, amendments: Sequence[Amendment], *, owner: str, expect: int, publication: Publication
+        self,
+        amendments: Sequence[Amendment],
+        *,
+        owner: str,
+        expect: int,
+        publication: Publication,
+        secrets: Mapping[str, str | None] | None = None,
     ) -> Revision | tuple[Problem, ...]:
         """Publish the next revision; problems instead when an amendment cannot be made.
+
+        `secrets` are fingerprints of the values that the publisher knows of; another value now is a problem.
 
         Raises:
             RevisionConflict: `expect` is not the current revision's number.
@@ -220,7 +233,12 @@ class Engine:
             )
             if not isinstance(revision, Revision):
                 return revision
-            router = Router.compile(revision, known=self._router)
+            revision = await self.fingerprints.taken(revision)
+            problems = tuple(_changed_secrets(revision, secrets or {}))
+            if problems:
+                return problems
+            built = {each.key: each.resource for each in amendments if each.resource is not None}
+            router = Router.compile(revision, known=self._router, built=built)
             await self.store.publish(revision)
             before = self._router
             self._adopt(revision, router)
@@ -369,7 +387,7 @@ class Engine:
     async def _hasten_silences(self, before: Router) -> None:
         """Let a keep-alive that became shorter hold for devices that are silent already."""
         for kind, key in self._revision.changes:
-            if kind != "update" or key.callback:
+            if kind not in ("update", "adopt") or key.callback:
                 continue
             new, old = self._router.device_type(key.device_type), before.device_type(key.device_type)
             if new is None or new.keep_alive is None or old is None or old.keep_alive is None:
@@ -448,3 +466,15 @@ class Engine:
         for lease in leases:
             self.worker.reserve_claimed(lease.delivery.endpoint)
             self.worker.offer(lease)
+
+
+def _changed_secrets(revision: Revision, expected: Mapping[str, str | None]) -> Iterator[Problem]:
+    for name, fingerprint in expected.items():
+        found = revision.fingerprints.get(name)
+        if found != fingerprint:
+            message = f"The secret {name} has changed: expected {_told(fingerprint)}, found {_told(found)}."
+            yield Problem(Key(""), "secret-changed", message)
+
+
+def _told(fingerprint: str | None) -> str:
+    return "no value" if fingerprint is None else f"fingerprint {fingerprint}"

@@ -50,7 +50,7 @@ def variables_used(channel: Channel) -> frozenset[str]:
             templates = [channel.subject, channel.message]
         case _:
             assert_never(channel)
-    return frozenset(variable.name for template in templates for variable in template.variables)
+    return frozenset[str]().union(*(template.names for template in templates))
 
 
 def _http_builder(channel: UrlChannel) -> RequestBuilder:
@@ -72,7 +72,7 @@ def _headers_builder(channel: UrlChannel) -> Callable[[Values], tuple[tuple[str,
     own: tuple[tuple[str, Rendered], ...] = ()
     if channel.method is not Method.GET:
         own = (("Content-Type", channel.content_type),)
-    if not any(template.variables for _, template in channel.headers):
+    if not any(template.names for _, template in channel.headers):
         constant = own + tuple((name, template.render({})) for name, template in channel.headers)
         return lambda values: constant
     return lambda values: own + tuple((name, template.render(values)) for name, template in channel.headers)

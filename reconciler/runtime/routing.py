@@ -28,7 +28,7 @@ from reconciler.model.definition import Content, Definition, Finding, check_call
 from reconciler.model.delivery import Delivery, DeliveryId, Request
 from reconciler.model.downlink import LISTENING, Downlink, DownlinkState, InfoCode
 from reconciler.model.message import HEARD, Message, MessageType
-from reconciler.model.resource import Callback, CallbackType, DeviceType, DownlinkMode, EmailChannel, Key
+from reconciler.model.resource import Callback, CallbackType, DeviceType, DownlinkMode, EmailChannel, Key, Resource
 from reconciler.model.revision import Revision
 from reconciler.model.value import value
 from reconciler.runtime.downlink import direct_data
@@ -156,8 +156,12 @@ class Router:
         self._compilations = compilations
 
     @classmethod
-    def compile(cls, revision: Revision, *, known: "Router | None" = None) -> "Router":
+    def compile(
+        cls, revision: Revision, *, known: "Router | None" = None, built: Mapping[Key, Resource] | None = None
+    ) -> "Router":
         """Compile all definitions; takes what `known` made of the same ones.
+
+        `built` are resources of the revision's definitions that somebody has at hand.
 
         Raises:
             StoreError: a definition breaks the rules; publishing refuses those, so the store was changed behind us.
@@ -166,7 +170,10 @@ class Router:
         for key in sorted(revision.owned):
             definitions.setdefault(key.device_type, []).append(revision.owned[key].definition)
         old = {} if known is None else known._compilations
-        return cls(revision.number, {name: _compile(each, known=old.get(name)) for name, each in definitions.items()})
+        compilations = {
+            name: _compile(each, known=old.get(name), built=built or {}) for name, each in definitions.items()
+        }
+        return cls(revision.number, compilations)
 
     def device_type(self, name: str) -> DeviceType | None:
         """The device type of that name; None when the revision has none."""
@@ -315,7 +322,9 @@ _RESULTS = frozenset(InfoCode) - {InfoCode.PENDING}
 # From definitions to reactions
 
 
-def _compile(definitions: Sequence[Definition], *, known: _Compilation | None) -> _Compilation:
+def _compile(
+    definitions: Sequence[Definition], *, known: _Compilation | None, built: Mapping[Key, Resource]
+) -> _Compilation:
     """Compile what is defined under the name of one device type, in the order of keys."""
     as_before = {} if known is None else {each.key: each.digest for each in known.definitions}
     if known is not None and as_before == {each.key: each.digest for each in definitions}:
@@ -325,10 +334,12 @@ def _compile(definitions: Sequence[Definition], *, known: _Compilation | None) -
     callbacks = []
     for definition in definitions:
         if not definition.key.callback:
-            device_type = _built(definition, check_device_type)
+            found = built.get(definition.key)
+            device_type = found if isinstance(found, DeviceType) else _built(definition, check_device_type)
         else:
             same = as_before.get(definition.key) == definition.digest
-            callbacks.append(old[definition.key] if same else _compile_callback(definition))
+            found = built.get(definition.key)
+            callbacks.append(old[definition.key] if same else _compile_callback(definition, found))
     reactions = {event: each for event in FIRES if (each := _reaction(event, device_type, callbacks)) is not None}
     return _Compilation(tuple(definitions), device_type, tuple(callbacks), reactions)
 
@@ -344,8 +355,8 @@ def _built(definition: Definition, check: Callable[[Key, Content], tuple[_R | No
     return resource
 
 
-def _compile_callback(definition: Definition) -> _Compiled:
-    callback = _built(definition, check_callback)
+def _compile_callback(definition: Definition, found: Resource | None) -> _Compiled:
+    callback = found if isinstance(found, Callback) else _built(definition, check_callback)
     builders = request_builders(callback.channel)
     return _Compiled(
         callback=callback,

@@ -110,7 +110,10 @@ class MemoryStore:
 
     async def history(self, *, limit: int, before: int | None = None) -> Sequence[HistoryEntry]:
         published = [r for r in self._revisions[1:] if before is None or r.number < before]
-        return [HistoryEntry(r.number, r.digest, r.publication, r.changes) for r in published[::-1][:limit]]
+        return [revision.entry for revision in published[::-1][:limit]]
+
+    async def applied(self, owner: str) -> Revision | None:
+        return next((r for r in reversed(self._revisions) if r.owner == owner and r.publication.via), None)
 
     async def publish(self, revision: Revision) -> None:
         current = self._revisions[-1].number

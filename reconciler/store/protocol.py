@@ -156,6 +156,10 @@ class Revisions(Protocol):
         """Newest first; `before` excludes that number and all above it."""
         ...
 
+    async def applied(self, owner: str) -> Revision | None:
+        """The last revision that `owner` published with a `via`: what its files brought about, or None."""
+        ...
+
     async def publish(self, revision: Revision) -> None:
         """Make `revision` current; its number must be the current one plus 1.
 

@@ -87,13 +87,17 @@ class SqliteStore:
         return self._newest
 
     async def revision(self, number: int) -> Revision | None:
-        return await self._file.read(partial(sqlite_revisions.revision, number=number))
+        return await self._file.read(partial(sqlite_revisions.revision, number=number, known=self._newest))
 
     async def history(self, *, limit: int, before: int | None = None) -> Sequence[HistoryEntry]:
         return await self._file.read(partial(sqlite_revisions.history, limit=limit, before=before))
 
+    async def applied(self, owner: str) -> Revision | None:
+        return await self._file.read(partial(sqlite_revisions.applied, owner=owner, known=self._newest))
+
     async def publish(self, revision: Revision) -> None:
         await self._file.write(partial(sqlite_revisions.publish, revision=revision))
+        self._newest = revision
 
     # Inbox
 

@@ -2,11 +2,11 @@
 
 1. A content is kept once, whatever number of revisions and keys it stands under.
 2. A revision is kept as its difference from the one before: a definition is in force from `since` until `until`. What
-   it held is read back whole.
+   it held is read back whole; contents that the newest one has in memory are shared with it, not read again.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -18,12 +18,17 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, HistoryEntry, Owned, Publication, Revision
 from reconciler.store.sqlite_values import JsonRow, micros, moment
 
-__all__ = ["history", "newest", "publish", "revision"]
+__all__ = ["applied", "history", "newest", "publish", "revision"]
 
-_OWNED: Final = """
-SELECT json_group_array(json_array(members.key, contents.digest, contents.content, members.owner))
+_MEMBERS: Final = """
+SELECT json_group_array(json_array(members.key, contents.digest, members.owner))
 FROM members CROSS JOIN contents ON contents.id = members.content
 WHERE members.since <= :number AND (members.until IS NULL OR members.until > :number)
+"""
+
+_CONTENTS: Final = """
+SELECT json_group_array(json_array(digest, content)) FROM contents
+WHERE digest IN (SELECT value FROM json_each(?))
 """
 
 _IN_FORCE: Final = """
@@ -33,10 +38,23 @@ WHERE members.until IS NULL
 """
 
 _ENTRIES: Final = """
-SELECT json_group_array(json_array(number, digest, published_at, published_by, commit_id, note, changes)) FROM (
+SELECT json_group_array(json_array(
+    number, digest, published_at, published_by, commit_id, note, changes, owner, via, plan
+)) FROM (
     SELECT * FROM revisions WHERE number < :before ORDER BY number DESC LIMIT :limit
 )
 """
+
+_APPLIED: Final = "SELECT max(number) FROM revisions WHERE owner = ? AND via <> ''"
+
+_FINGERPRINTS: Final = "SELECT name, fingerprint FROM fingerprints WHERE revision = ?"
+
+_KEEP_REVISION: Final = """
+INSERT INTO revisions (number, digest, published_at, published_by, commit_id, note, changes, owner, via, plan)
+VALUES (:number, :digest, :at, :by, :commit, :note, :changes, :owner, :via, :plan)
+"""
+
+_KEEP_FINGERPRINTS: Final = "INSERT INTO fingerprints SELECT ?, key, value FROM json_each(?)"
 
 _KEEP_CONTENTS: Final = """
 INSERT OR IGNORE INTO contents (digest, content)
@@ -57,23 +75,47 @@ _NEVER: Final = 2**63 - 1
 def newest(connection: sqlite3.Connection, known: Revision) -> Revision:
     """The newest revision: `known`, unless a newer one was published."""
     number = _current_number(connection)
-    return known if known.number == number else revision(connection, number) or EMPTY
+    return known if known.number == number else revision(connection, number, known=known) or EMPTY
 
 
-def revision(connection: sqlite3.Connection, number: int) -> Revision | None:
-    """A revision with all that it holds."""
-    if number == EMPTY.number:
-        return EMPTY
+def revision(connection: sqlite3.Connection, number: int, *, known: Revision) -> Revision | None:
+    """A revision with all that it holds; what `known` holds alike is taken from there."""
+    if number in (EMPTY.number, known.number):
+        return EMPTY if number == EMPTY.number else known
     entry = next(iter(history(connection, limit=1, before=number + 1)), None)
     if entry is None or entry.number != number:
         return None
-    (text,) = connection.execute(_OWNED, {"number": number}).fetchone()
-    definitions = [
-        (Definition(Key.parse(key), orjson.loads(content), digest), owner)
-        for key, digest, content, owner in orjson.loads(text)
-    ]
-    owned = {definition.key: Owned(definition, owner) for definition, owner in definitions}
-    return Revision(number, entry.digest, owned, entry.publication, entry.changes)
+    (text,) = connection.execute(_MEMBERS, {"number": number}).fetchone()
+    return Revision(
+        number=number,
+        digest=entry.digest,
+        owned=_owned(connection, orjson.loads(text), known),
+        publication=entry.publication,
+        changes=entry.changes,
+        owner=entry.owner,
+        sources=entry.sources,
+        fingerprints=dict(connection.execute(_FINGERPRINTS, (number,))),
+    )
+
+
+def _owned(connection: sqlite3.Connection, members: Sequence[JsonRow], known: Revision) -> Mapping[Key, Owned]:
+    contents = {owned.definition.digest: owned.definition.content for owned in known.owned.values()}
+    unknown = {digest for _, digest, _ in members if digest not in contents}
+    (text,) = connection.execute(_CONTENTS, (_json([*unknown]),)).fetchone()
+    contents |= {digest: orjson.loads(content) for digest, content in orjson.loads(text)}
+    found: dict[Key, Owned] = {}
+    for name, digest, owner in members:
+        key = Key.parse(name)
+        held = known.owned.get(key)
+        same = held is not None and held.owner == owner and held.definition.digest == digest
+        found[key] = held if held is not None and same else Owned(Definition(key, contents[digest], digest), owner)
+    return found
+
+
+def applied(connection: sqlite3.Connection, owner: str, *, known: Revision) -> Revision | None:
+    """The last revision that this project published by a plan."""
+    (number,) = connection.execute(_APPLIED, (owner,)).fetchone()
+    return None if number is None else revision(connection, number, known=known)
 
 
 def history(connection: sqlite3.Connection, *, limit: int, before: int | None) -> Sequence[HistoryEntry]:
@@ -101,7 +143,8 @@ def publish(connection: sqlite3.Connection, revision: Revision) -> None:
         for key, owned in revision.owned.items()
         if before.get(str(key)) != (owned.definition.digest, owned.owner)
     ]
-    connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", _columns(revision))
+    connection.execute(_KEEP_REVISION, _columns(revision))
+    connection.execute(_KEEP_FINGERPRINTS, (revision.number, _json(dict(revision.fingerprints))))
     connection.execute(_END, {"number": revision.number, "keys": _json(ended)})
     members = _json(begun)
     connection.execute(_KEEP_CONTENTS, (members,))
@@ -113,18 +156,36 @@ def _current_number(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _columns(revision: Revision) -> tuple[object, ...]:
+def _columns(revision: Revision) -> Mapping[str, object]:
     told = revision.publication
-    changes = _json([(kind, str(key)) for kind, key in revision.changes])
-    at = None if told.at is None else micros(told.at)
-    return revision.number, revision.digest, at, told.by, told.commit, told.note, changes
+    return {
+        "number": revision.number,
+        "digest": revision.digest,
+        "at": None if told.at is None else micros(told.at),
+        "by": told.by,
+        "commit": told.commit,
+        "note": told.note,
+        "changes": _json([_change_row(kind, key, revision.sources.get(key)) for kind, key in revision.changes]),
+        "owner": revision.owner,
+        "via": told.via,
+        "plan": told.plan,
+    }
+
+
+def _change_row(kind: str, key: Key, source: Key | None) -> tuple[str, ...]:
+    return (kind, str(key)) if source is None else (kind, str(key), str(source))
 
 
 def _entry(row: JsonRow) -> HistoryEntry:
-    number, digest, at, by, commit, note, changes = row
-    publication = Publication(at=None if at is None else moment(at), by=by, commit=commit, note=note)
+    number, digest, at, by, commit, note, changed, owner, via, plan = row
+    changes = [(kind, Key.parse(key), *map(Key.parse, left)) for kind, key, *left in orjson.loads(changed)]
     return HistoryEntry(
-        number, digest, publication, tuple((kind, Key.parse(key)) for kind, key in orjson.loads(changes))
+        number=number,
+        digest=digest,
+        publication=Publication(None if at is None else moment(at), by, commit, note, via, plan),
+        changes=tuple((kind, key) for kind, key, *_ in changes),
+        owner=owner,
+        sources={key: source for _, key, *left in changes for source in left},
     )
 
 

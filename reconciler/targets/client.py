@@ -1,17 +1,18 @@
 """One client's conversation with an engine: requests out, JSON in, and every failure as a sentence for people.
 
-1. Exceptions of httpx end here. What could not be reached or broke is `TargetUnavailable`, what was answered and
+1. An `EngineClient` reads, and has no verb for anything else; who writes holds a `WritingClient` on top of one.
+2. Exceptions of httpx end here. What could not be reached or broke is `TargetUnavailable`, what was answered and
    refused is `TargetRejected`; both name the address and what to do.
-2. A request that was sent and got no answer may have been carried out: `AnswerLost` says so, and nothing is repeated.
-3. The address is dialled directly and redirects are not followed: no proxy of the environment and no other host sees
+3. A request that was sent and got no answer may have been carried out: `AnswerLost` says so, and nothing is repeated.
+4. The address is dialled directly and redirects are not followed: no proxy of the environment and no other host sees
    the token. Certificates are verified against the system's store, which `SSL_CERT_FILE` replaces (OpenSSL).
-4. The token appears in no message.
+5. The token appears in no message.
 """
 
 import re
 import socket
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ import orjson
 from reconciler.errors import TargetRejected, TargetUnavailable
 from reconciler.model.definition import JsonValue
 
-__all__ = ["Answer", "AnswerLost", "EngineClient"]
+__all__ = ["Answer", "AnswerLost", "EngineClient", "WritingClient"]
 
 # 60 s: the longest a publication of 10,000 definitions may take on a busy machine, twenty times over.
 _TIMEOUT = httpx.Timeout(connect=5, read=60, write=60, pool=5)
@@ -44,7 +45,7 @@ class Answer:
 
 
 class EngineClient:
-    """Asks one engine, under one token; close it when done."""
+    """Reads from one engine, under one token; close it when done."""
 
     def __init__(
         self,
@@ -101,17 +102,18 @@ class EngineClient:
         """
         return await self._ask("GET", path, expect=expect, params=query)
 
-    async def post(
-        self, path: str, body: JsonValue, *, expect: Collection[int] = (200,), headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send a JSON value; statuses other than those in `expect` raise.
+    async def definitions(self, revision: int, keys: Iterable[str]) -> Answer:
+        """Read contents of a revision: a question too long for a URL.
 
         Raises:
-            AnswerLost: it may have been carried out.
-            TargetUnavailable: no connection, or a broken engine; nothing was carried out.
+            TargetUnavailable: no answer, or one of a broken engine.
             TargetRejected: any other answer.
         """
-        head = {"Content-Type": "application/json", **(headers or {})}
+        path = f"/v1/revisions/{revision}/definitions"
+        return await self._post(path, {"keys": [*keys]}, expect=(200,), headers={})
+
+    async def _post(self, path: str, body: JsonValue, *, expect: Collection[int], headers: Mapping[str, str]) -> Answer:
+        head = {"Content-Type": "application/json", **headers}
         return await self._ask("POST", path, expect=expect, content=orjson.dumps(body), headers=head)
 
     async def _ask(self, method: str, path: str, *, expect: Collection[int], **request: Any) -> Answer:
@@ -180,6 +182,30 @@ class EngineClient:
         return TargetRejected(
             f"The engine at {where} refused: {message}", status=status, problems=_sentences(body or {})
         )
+
+
+class WritingClient:
+    """Makes the engine that a client reads from do something."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+
+    async def post(
+        self, path: str, body: JsonValue, *, expect: Collection[int] = (200,), headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a JSON value; statuses other than those in `expect` raise.
+
+        Raises:
+            AnswerLost: it may have been carried out.
+            TargetUnavailable: no connection, or a broken engine; nothing was carried out.
+            TargetRejected: any other answer.
+        """
+        # The client's own way of asking, which nobody else uses: a client alone can not be made to write.
+        return await self._client._post(path, body, expect=expect, headers=headers or {})
+
+    async def publish(self, proposal: JsonValue, *, base: int) -> Answer:
+        """Ask for the revision after `base`; the answer has status 201, 409 or 412. Raises as `post`."""
+        return await self.post("/v1/revisions", proposal, expect=(201, 409, 412), headers={"If-Match": f'"{base}"'})
 
 
 def _address(url: str) -> httpx.URL:

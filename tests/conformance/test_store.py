@@ -4,7 +4,7 @@ A new implementation joins `store_rig.STORES` and passes all of this untouched. 
 `test_store_events.py`, `test_store_batches.py`, `test_store_alarms.py`, `test_store_downlinks.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ from reconciler.model.delivery import (
 )
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
-from reconciler.model.revision import EMPTY, HistoryEntry, Publication, Revision
+from reconciler.model.revision import EMPTY, Publication, Revision
 from reconciler.store.protocol import (
     FIRST_TOKEN,
     DeliveryFilter,
@@ -618,10 +618,60 @@ async def test_who_published_may_be_unknown(store: Store) -> None:
     assert await store.revision(1) == revision
 
 
+def by(via: str, **more: str) -> Publication:
+    return Publication(at=NOW, by="ci@example.com", via=via, **more)
+
+
+async def test_what_carried_out_which_plan_for_whom_and_what_was_moved_is_kept(store: Store) -> None:
+    first = replace(a_revision([TRACKER, TELEMETRY_1], publication=by("import")), owner="cold-chain")
+    there = Key("tracker", "position")
+    moved = replace(
+        a_revision([TRACKER, a_definition(there)], after=first, publication=by("rollback", plan="5b" * 16)),
+        owner="cold-chain",
+        changes=(("update", Key("tracker")), ("move", there)),
+        sources={there: TELEMETRY},
+    )
+    await store.publish(first)
+    await store.publish(moved)
+    assert [await store.revision(1), await store.current()] == [first, moved]
+    assert await store.history(limit=10) == [moved.entry, first.entry]
+
+
+async def test_fingerprints_of_secrets_are_kept_with_each_revision(store: Store) -> None:
+    told: Sequence[Mapping[str, str | None]] = [
+        {},
+        {"A": "00ff" * 4, "B": None},
+        {"A": None},
+        {"_b": "1234567890123456"},
+    ]
+    revisions = [replace(revision, fingerprints=each) for revision, each in zip(CHAIN[:4], told, strict=True)]
+    for revision in revisions:
+        await store.publish(revision)
+        assert await store.current() == revision
+    assert [await store.revision(revision.number) for revision in revisions] == revisions
+
+
+async def test_what_files_brought_about_is_the_last_publication_of_their_project_by_a_plan(store: Store) -> None:
+    told = [("mine", "import"), ("mine", "apply"), ("theirs", "rollback"), ("mine", ""), ("", "apply"), ("theirs", "")]
+    for revision, (owner, via) in zip(CHAIN, told, strict=True):
+        assert await store.applied("nobody") is None
+        await store.publish(replace(revision, owner=owner, publication=by(via)))
+    assert [found and found.number for found in (await store.applied("mine"), await store.applied("theirs"))] == [2, 3]
+    assert await store.applied("mine") == await store.revision(2)
+
+
+async def test_a_revision_that_changes_nothing_is_a_revision(store: Store) -> None:
+    first = replace(CHAIN[0], fingerprints={"A": "00ff" * 4})
+    again = replace(first, number=2, changes=(), fingerprints={"A": "ff00" * 4})
+    await store.publish(first)
+    await store.publish(again)
+    assert [await store.revision(1), await store.current()] == [first, again]
+
+
 async def test_the_history_is_newest_first_page_by_page(store: Store) -> None:
     for revision in CHAIN:
         await store.publish(revision)
-    entries = [HistoryEntry(r.number, r.digest, r.publication, r.changes) for r in reversed(CHAIN)]
+    entries = [revision.entry for revision in reversed(CHAIN)]
     assert await store.history(limit=100) == entries
     assert await store.history(limit=2) == entries[:2]
     assert await store.history(limit=2, before=5) == entries[2:4]

@@ -1,94 +1,29 @@
-"""What every target does, whatever it is made of. A new target is one more entry in `PLACES`.
+"""What every target does, whatever it is made of. A new target is one more entry in `target_rig.PLACES`."""
 
-A place is somewhere definitions are held. Opening it twice gives two targets of the same place: two people, two
-projects, two machines. The contents used here are definitions that a real engine accepts.
-"""
+from collections.abc import Mapping
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-
-import httpx
 import pytest
 
-from reconciler.apply import Report, apply
-from reconciler.codec.canonical import define
 from reconciler.errors import PlanStale
 from reconciler.model.definition import Content, Definition
-from reconciler.model.plan import Change, Plan
-from reconciler.model.resource import Key
+from reconciler.model.plan import Plan
 from reconciler.model.revision import Publication
-from reconciler.model.snapshot import Desired, Observed
-from reconciler.plan.planner import make_plan
-from reconciler.targets.engine import EngineTarget
 from reconciler.targets.protocol import Target
-from tests.conformance.fake_engine import TOKEN, FakeEngine
-
-Place = Callable[[], Target]
-
-
-@asynccontextmanager
-async def engine_in_memory() -> AsyncIterator[Place]:
-    transport = httpx.ASGITransport(FakeEngine().app)
-    opened: list[EngineTarget] = []
-
-    def open_target() -> Target:
-        opened.append(EngineTarget("http://engine.test", TOKEN, transport=transport))
-        return opened[-1]
-
-    yield open_target
-    for target in opened:
-        await target.close()
-
-
-PLACES: Mapping[str, Callable[[], AbstractAsyncContextManager[Place]]] = {
-    "engine, doors in memory": engine_in_memory,
-}
-
-
-@pytest.fixture(params=list(PLACES))
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    async with PLACES[request.param]() as opened:
-        yield opened
-
-
-def callback(url: str) -> Content:
-    return {"type": "data/uplink", "channel": "url", "url": url}
-
-
-A, B, C = callback("https://a.example.com/"), callback("https://b.example.com/"), callback("https://c.example.com/")
-
-
-def files(contents: Mapping[str, Content], *, owner: str = "cold-chain") -> Desired:
-    definitions = {Key.parse(key): define(Key.parse(key), content) for key, content in contents.items()}
-    return Desired(owner, definitions, {})
-
-
-async def observe(target: Target, desired: Desired) -> Observed:
-    return await target.observe(desired.owner, {key: d.digest for key, d in desired.definitions.items()})
-
-
-async def plan(target: Target, desired: Desired) -> Plan:
-    return make_plan(desired, await observe(target, desired), environment="dev", target=target.location)
-
-
-async def carry_out(target: Target, made: Plan, *, by: str = "ana", commit: str = "", note: str = "") -> Report:
-    return await apply(made, target, Publication(None, by, commit, note), tell=lambda receipt: None)
-
-
-async def publish(
-    target: Target, contents: Mapping[str, Content], *, owner: str = "cold-chain", by: str = "ana"
-) -> None:
-    report = await carry_out(target, await plan(target, files(contents, owner=owner)), by=by)
-    assert report.succeeded
-
-
-async def held(target: Target, *, owner: str = "cold-chain") -> dict[str, Content]:
-    observed = await target.observe(owner, {})
-    return {str(key): definition.content for key, definition in observed.definitions.items()}
-
-
-def told(changes: tuple[Change, ...]) -> list[str]:
-    return [f"{change.kind} {change.key}" for change in changes]
+from tests.conformance.target_rig import (
+    ONE,
+    A,
+    B,
+    C,
+    Place,
+    callback,
+    carry_out,
+    files,
+    held,
+    observe,
+    plan,
+    publish,
+    told,
+)
 
 
 async def test_a_place_that_was_never_written_holds_nothing(place: Place) -> None:
@@ -202,7 +137,6 @@ async def test_history_is_cut_where_asked(place: Place) -> None:
 
 
 # What the files of the plan declare, and what somebody else applies before it; both start from ONE.
-ONE: Mapping[str, Content] = {"tracker": {}, "tracker/a": A}
 STALE: Mapping[str, tuple[Mapping[str, Content], Mapping[str, Content]]] = {
     "updated behind an update": ({"tracker": {}, "tracker/a": B}, {"tracker": {}, "tracker/a": C}),
     "deleted behind an update": ({"tracker": {}, "tracker/a": B}, {"tracker": {}}),

@@ -1,6 +1,6 @@
 """The engine as a target when things go wrong: every failure is one sentence that says what to do.
 
-What goes well is in `tests/conformance/test_target.py`.
+What goes well is in `tests/conformance/test_target*.py`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 import trustme
 import uvicorn
@@ -20,12 +21,12 @@ from reconciler.apply import Report, apply
 from reconciler.codec.canonical import define
 from reconciler.errors import PlanStale, TargetError, TargetRejected, TargetUnavailable
 from reconciler.model.definition import Content
-from reconciler.model.plan import Plan, Receipt
+from reconciler.model.plan import Adopt, Change, Create, Move, Plan, Receipt, Resecret, Update
 from reconciler.model.resource import Key
 from reconciler.model.revision import Publication
-from reconciler.model.snapshot import Desired
+from reconciler.model.snapshot import Blame, Desired, Fingerprint
 from reconciler.plan.planner import make_plan
-from reconciler.targets.engine import EngineTarget
+from reconciler.targets.engine import EngineObserver, EngineTarget
 from tests.conformance.fake_engine import TOKEN, FakeEngine
 
 URL = "http://engine.test"
@@ -231,7 +232,10 @@ async def test_an_engine_without_tls_asked_for_tls_says_so() -> None:
     assert "does not speak TLS. If the engine listens without it, its address begins with http://." in str(error)
 
 
-REVISION_0 = b'{"number":0,"digest":"","publishedAt":null,"publishedBy":"","commit":"","note":"","definitions":{}}'
+NOTHING_TOLD = dict.fromkeys(("publishedBy", "commit", "note", "via", "plan"), "")
+REVISION_0 = orjson.dumps(
+    {"number": 0, "digest": "", "owner": "", "publishedAt": None, **NOTHING_TOLD, "definitions": {}}
+)
 EMPTY_ENGINE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(REVISION_0), REVISION_0)
 
 
@@ -247,12 +251,12 @@ async def test_a_certificate_is_trusted_when_its_authority_is_named(
         error = await failure(EngineTarget(url, TOKEN))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         target = EngineTarget(url, TOKEN)
-        observed = await target.observe("cold-chain", {})
+        held = await target.current()
         await target.close()
     assert isinstance(error, TargetUnavailable)
     assert str(error).startswith(f"{url} can not be trusted: its certificate was refused, ")
     assert "SSL_CERT_FILE" in str(error)
-    assert observed.fingerprint.revision == 0
+    assert held.number == 0
 
 
 async def test_other_failures_of_tls_are_quoted() -> None:
@@ -336,10 +340,47 @@ async def test_contents_that_contradict_their_digest_are_not_planned_with() -> N
     assert "the content of tracker does not have the digest that it says" in str(error)
 
 
-# Publishing
+# Observing
+
+CURRENT, APPLIED, HISTORY = "GET /v1/revisions/current", "GET /v1/revisions/applied", "GET /v1/revisions"
 
 
-async def test_observing_takes_two_requests_and_publishing_one() -> None:
+def contents_of(revision: int) -> str:
+    return f"POST /v1/revisions/{revision}/definitions"
+
+
+async def edit(engine: FakeEngine, change: Change, *, owner: str = "cold-chain", by: str = "bob") -> None:
+    """Change something behind the files."""
+    plan = Plan("dev", URL, owner, Fingerprint(engine.current.number, ""), ((change,),), "")
+    await apply(plan, target_of(engine), Publication(None, by), tell=lambda receipt: None)
+    engine.forget_plans(since=plan.base.revision)
+
+
+def create(name: str, content: Content) -> Create:
+    return Create(Key.parse(name), define(Key.parse(name), content), None)
+
+
+def update(name: str, before: Content, after: Content) -> Update:
+    key = Key.parse(name)
+    return Update(key, define(key, before), define(key, after), (), None)
+
+
+def known(contents: dict[str, Content]) -> dict[Key, str]:
+    return {key: definition.digest for key, definition in files(contents).definitions.items()}
+
+
+async def test_what_is_as_applied_and_as_declared_takes_one_request_whatever_its_size() -> None:
+    engine = FakeEngine()
+    contents: dict[str, Content] = {"tracker": {}, **{f"tracker/c{n}": {} for n in range(1_000)}}
+    await publish(engine, contents)
+    engine.requests.clear()
+    observed = await target_of(engine).observe("cold-chain", known(contents))
+    assert engine.requests == [CURRENT]
+    assert len(observed.digests) == 1_001
+    assert observed.definitions == {}
+
+
+async def test_observing_what_was_edited_takes_two_requests_and_publishing_it_one() -> None:
     engine = FakeEngine()
     await publish(engine, {"tracker": {}, **{f"tracker/c{n}": {} for n in range(50)}})
     engine.requests.clear()
@@ -347,7 +388,61 @@ async def test_observing_takes_two_requests_and_publishing_one() -> None:
     desired = files({"tracker": {"description": "new"}})
     made = make_plan(desired, await target.observe("cold-chain", {}), environment="dev", target=URL)
     await apply(made, target, BY_ANA, tell=lambda receipt: None)
-    assert engine.requests == ["GET /v1/revisions/current", "POST /v1/revisions/1/definitions", "POST /v1/revisions"]
+    assert engine.requests == [CURRENT, contents_of(1), "POST /v1/revisions"]
+
+
+async def test_what_others_did_costs_one_request_more_and_what_drifted_three() -> None:
+    engine = FakeEngine()
+    old: dict[str, Content] = {"tracker": {}, "tracker/a": {"url": "https://old.test"}}
+    await publish(engine, old)
+    await edit(engine, create("fridge", {}), owner="cold-store")
+    engine.requests.clear()
+    await target_of(engine).observe("cold-chain", known(old))
+    assert engine.requests == [CURRENT, APPLIED]
+    await edit(engine, update("tracker/a", old["tracker/a"], {"url": "https://new.test"}))
+    engine.requests.clear()
+    observed = await target_of(engine).observe("cold-chain", known(old))
+    assert engine.requests == [CURRENT, APPLIED, contents_of(1), HISTORY, contents_of(3)]
+    assert observed.blame == {Key("tracker", "a"): Blame("bob", 3, engine.current.publication.at)}
+
+
+@pytest.mark.parametrize(("later", "pages", "found"), [(0, 1, True), (60, 2, True), (190, 4, True), (250, 4, False)])
+async def test_who_changed_something_is_looked_for_in_four_pages_of_the_history(
+    later: int, pages: int, found: bool
+) -> None:
+    engine = FakeEngine()
+    await publish(engine, {"tracker": {}})
+    await edit(engine, update("tracker", {}, {"description": "edited"}))
+    for n in range(later):
+        await edit(engine, create(f"lamp-{n}", {}), owner="cold-store", by="eve")
+    engine.requests.clear()
+    observed = await target_of(engine).observe("cold-chain", {})
+    assert engine.requests.count(HISTORY) == pages
+    assert observed.blame == ({Key("tracker"): Blame("bob", 2, engine.revisions[2].publication.at)} if found else {})
+
+
+async def test_an_observer_sends_nothing_but_questions() -> None:
+    engine = FakeEngine()
+    await publish(engine, {"tracker": {}, "tracker/a": {"url": "https://old.test"}})
+    await edit(engine, update("tracker/a", {"url": "https://old.test"}, {"url": "https://new.test"}))
+    engine.requests.clear()
+    observer = EngineObserver(URL, TOKEN, transport=httpx.ASGITransport(engine.app))
+    observed = await observer.observe("cold-chain", {})
+    made = make_plan(files({"tracker": {}}), observed, environment="dev", target=URL)
+    await observer.as_of(1, "cold-chain", {})
+    await observer.everything(2)
+    await observer.history(limit=10)
+    await observer.close()
+    assert [change.kind for change in made.changes] == ["delete"]
+    assert {request for request in engine.requests if not request.startswith("GET ")} == {
+        contents_of(1),
+        contents_of(2),
+    }
+    assert not hasattr(observer, "writer")
+    assert not hasattr(observer.client, "publish")
+
+
+# Publishing
 
 
 async def test_a_definition_that_the_engine_refuses_is_named() -> None:
@@ -404,6 +499,67 @@ async def test_a_stale_plan_says_so_when_nobody_is_on_record() -> None:
     report = await apply(made, target_of(engine), BY_ANA, tell=lambda receipt: None)
     assert "found digest" in str(report.error)
     assert "; by whom is not in the recent history" in str(report.error)
+
+
+async def test_a_stale_plan_tells_of_moves_adoptions_and_secrets() -> None:
+    engine = FakeEngine()
+    engine.secrets["TOKEN"] = "first-value"
+    old, new = {"url": "https://old.test"}, {"url": "https://new.test"}
+    ours: dict[str, Content] = {
+        "tracker": {},
+        **{f"tracker/{n}": old for n in "abc"},
+        "tracker/s": {"body": "${secret.TOKEN}"},
+    }
+    await publish(engine, ours)
+    await publish(engine, {"fridge": {}}, owner="cold-store")
+    state = (await target_of(engine).observe("cold-chain", {})).secrets["TOKEN"]
+    engine.secrets["TOKEN"] = "second-value"
+    second = (await target_of(engine).observe("cold-chain", {})).secrets["TOKEN"].current
+    a, b, c, x, fridge = (Key.parse(name) for name in ("tracker/a", "tracker/b", "tracker/c", "tracker/x", "fridge"))
+    changes: tuple[Change, ...] = (
+        update("tracker/a", old, new),
+        Move(Key("tracker", "z"), define(b, old), define(Key("tracker", "z"), old), (), None),
+        Move(x, define(c, old), define(x, old), (), None),
+        Adopt(fridge, define(fridge, {}), define(fridge, {}), "cold-store", (), None),
+        Resecret(Key("tracker", "s"), "TOKEN", state.published, second, state.callbacks),
+    )
+    made = Plan("dev", URL, "cold-chain", Fingerprint(2, ""), (changes,), "")
+    for each in (
+        Move(Key("tracker", "y"), define(a, old), define(Key("tracker", "y"), old), (), None),
+        update("tracker/b", old, new),
+        create("tracker/x", new),
+    ):
+        await edit(engine, each)
+    await edit(engine, Adopt(fridge, define(fridge, {}), define(fridge, {}), "cold-store", (), None), owner="", by="")
+    engine.secrets["TOKEN"] = "third-value"
+    third = (await target_of(engine).observe("cold-chain", {})).secrets["TOKEN"].current
+    report = await apply(made, target_of(engine), BY_ANA, tell=lambda receipt: None)
+    digest_of_old, digest_of_new = define(a, old).digest, define(a, new).digest
+    assert isinstance(report.error, PlanStale)
+    assert str(report.error).splitlines()[1:-3] == [
+        f"    tracker/a: expected digest {digest_of_old}, found nothing; "
+        "moved to tracker/y by bob in revision 3 at 2026-11-23 14:22:18 UTC",
+        f"    tracker/b: expected digest {digest_of_old}, found digest {digest_of_new}; "
+        "updated by bob in revision 4 at 2026-11-23 14:23:18 UTC",
+        f"    tracker/x: expected nothing there, found digest {digest_of_new}; "
+        "created by bob in revision 5 at 2026-11-23 14:24:18 UTC",
+        f"    fridge: expected digest {define(fridge, {}).digest} of the project cold-store, "
+        f"found digest {define(fridge, {}).digest} that nobody owns; "
+        "adopted by unknown in revision 6 at 2026-11-23 14:25:18 UTC",
+        f"    secret TOKEN: expected fingerprint {second} now, found fingerprint {third}",
+    ]
+
+
+async def test_a_refusal_that_the_target_can_not_see_for_itself_is_quoted() -> None:
+    engine = FakeEngine()
+    await publish(engine, {"tracker": {}, "tracker/a": {}})
+    await publish(engine, {"fridge": {}, "fridge/a": {}}, owner="cold-store")
+    fridge = Key("fridge")
+    adopt = Adopt(fridge, define(fridge, {}), define(fridge, {}), "cold-store", (), None)
+    made = Plan("dev", URL, "cold-chain", Fingerprint(2, ""), ((adopt,),), "")
+    report = await apply(made, target_of(engine), BY_ANA, tell=lambda receipt: None)
+    assert isinstance(report.error, PlanStale)
+    assert "    fridge can not be adopted without its callbacks: a." in str(report.error).splitlines()
 
 
 async def test_publishers_that_are_always_faster_end_the_attempts() -> None:
@@ -490,6 +646,61 @@ async def test_a_lost_publication_that_was_overtaken_is_sent_again() -> None:
     report = await carry_out(made, engine, lose_and_overtake)
     assert report.succeeded
     assert report.revision == 2
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_lost_answer_to_a_plan_of_moves_adoptions_and_secrets_is_found_too(arrives: bool) -> None:
+    engine = FakeEngine()
+    engine.secrets["TOKEN"] = "first-value"
+    await publish(engine, {"tracker": {}, "tracker/a": {"body": "${secret.TOKEN}"}})
+    await publish(engine, {"fridge": {}}, owner="cold-store")
+    state = (await target_of(engine).observe("cold-chain", {})).secrets["TOKEN"]
+    engine.secrets["TOKEN"] = "second-value"
+    second = (await target_of(engine).observe("cold-chain", {})).secrets["TOKEN"].current
+    a, b, fridge = Key("tracker", "a"), Key("tracker", "b"), Key("fridge")
+    content = {"body": "${secret.TOKEN}"}
+    changes: tuple[Change, ...] = (
+        Move(b, define(a, content), define(b, content), (), None),
+        Adopt(fridge, define(fridge, {}), define(fridge, {"description": "ours"}), "cold-store", (), None),
+        Resecret(a, "TOKEN", state.published, second, state.callbacks),
+    )
+    lost = False
+
+    async def lose(request: httpx.Request, send: Send) -> httpx.Response:
+        nonlocal lost
+        if not is_publication(request) or lost:
+            return await send(request)
+        lost = True
+        if arrives:
+            await send(request)
+        else:
+            await edit(engine, create("lamp", {}), owner="somebody")
+        raise httpx.ReadTimeout("", request=request)
+
+    made = Plan("dev", URL, "cold-chain", Fingerprint(2, ""), (changes,), "5b" * 16)
+    report = await carry_out(made, engine, lose)
+    assert report.succeeded
+    assert report.revision == engine.current.number == (3 if arrives else 4)
+    assert {str(key): owned.owner for key, owned in engine.current.owned.items() if key.device_type != "lamp"} == {
+        "tracker": "cold-chain",
+        "tracker/b": "cold-chain",
+        "fridge": "cold-chain",
+    }
+
+
+async def test_somebody_elses_publication_of_the_same_goal_is_not_taken_for_ours() -> None:
+    engine = FakeEngine()
+    made = Plan("dev", URL, "cold-chain", Fingerprint(0, ""), ((create("tracker", {}),),), "5b" * 16)
+
+    async def lose_to_another(request: httpx.Request, send: Send) -> httpx.Response:
+        if is_publication(request):
+            another = Plan("dev", URL, "cold-chain", Fingerprint(0, ""), made.stages, "ab" * 16)
+            await apply(another, target_of(engine), BY_ANA, tell=lambda receipt: None)
+            raise httpx.ReadError("", request=request)
+        return await send(request)
+
+    report = await carry_out(made, engine, lose_to_another)
+    assert isinstance(report.error, PlanStale)
 
 
 # Interruption

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from reconciler.codec.canonical import canonical_json
 from reconciler.model.delivery import (
     Accepted,
     Attempt,
@@ -23,17 +24,20 @@ from reconciler.model.delivery import (
     State,
 )
 from reconciler.model.message import Message, MessageType
+from reconciler.model.revision import Owned, Publication, Revision
 from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, Heard, Kept, MessageRecord, Store
 from reconciler.store.sqlite import open_sqlite
 from reconciler.store.sqlite_values import micros
 from tests.builders import (
     NOW,
     a_batch,
+    a_definition,
     a_delivery,
     a_downlink,
     a_lease,
     a_line,
     a_message,
+    a_revision,
     a_settlement,
     an_alarm,
     an_arrival,
@@ -192,6 +196,37 @@ async def test_a_store_of_the_first_form_takes_all_that_is_new(directory: Path) 
 
     store = await open_sqlite(directory)  # the second time there is nothing to migrate
     assert await store.downlink(new.id) == a_downlink(new)
+    await store.close()
+
+
+async def test_revisions_of_an_earlier_form_tell_what_was_recorded_and_can_be_followed(tmp_path: Path) -> None:
+    definition = a_definition()
+    steps = sorted(resources.files("reconciler.store").joinpath("migrations").iterdir(), key=lambda step: step.name)
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        for step in steps[:2]:
+            connection.executescript(step.read_text(encoding="utf-8"))
+        connection.execute("PRAGMA user_version = 2")
+        content = (definition.digest, canonical_json(definition.content).decode())
+        connection.execute("INSERT INTO contents VALUES (1, ?, ?)", content)
+        connection.execute("INSERT INTO members VALUES (1, 'tracker/telemetry', 1, 'cold-chain', NULL)")
+        changes = '[["create","tracker/telemetry"]]'
+        connection.execute("INSERT INTO revisions VALUES (1, '00ff', ?, 'ana', '5b', 'old', ?)", (micros(NOW), changes))
+
+    store = await open_sqlite(tmp_path)
+    old = Revision(
+        number=1,
+        digest="00ff",
+        owned={definition.key: Owned(definition, "cold-chain")},
+        publication=Publication(NOW, "ana", "5b", "old"),
+        changes=(("create", definition.key),),
+    )
+    assert await store.current() == old
+    assert await store.applied("cold-chain") is None
+    new = replace(a_revision([], after=old), owner="cold-chain", publication=Publication(NOW, "bob", via="apply"))
+    await store.publish(new)
+    assert [await store.applied("cold-chain"), await store.revision(1)] == [new, old]
+    assert await store.history(limit=10) == [new.entry, old.entry]
     await store.close()
 
 

@@ -17,6 +17,7 @@ from reconciler.model.delivery import Delivery, Done, GiveUp, Lease, State
 from reconciler.model.downlink import DownlinkState, InfoCode
 from reconciler.model.message import MessageType
 from reconciler.model.resource import Key
+from reconciler.model.revision import EMPTY
 from reconciler.store.protocol import DeliveryFilter, Heard
 from reconciler.store.sqlite import SqliteStore, open_sqlite
 from reconciler.store.sqlite_file import SqliteFile
@@ -92,6 +93,24 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     assert after == before
     assert await store.current() == revision
     assert await claim(store) == [pending.delivery]
+    await store.close()
+
+
+async def test_every_revision_is_there_after_reopening_in_whatever_order_they_are_asked_for(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path)
+    one, other = a_definition(content={"body": "one"}), a_definition(content={"body": "other"})
+    tracker = a_definition(Key("tracker"), {})
+    chain = [EMPTY]
+    for definitions, owner in (([one], "a"), ([one, tracker], "b"), ([other], "b"), ([], "b"), ([one], "c")):
+        chain.append(replace(a_revision(definitions, after=chain[-1], owner=owner), owner=owner))
+        await store.publish(chain[-1])
+        assert [await store.revision(revision.number) for revision in chain] == chain
+    await store.close()
+
+    store = await open_sqlite(tmp_path)
+    assert [await store.revision(revision.number) for revision in chain] == chain
+    assert await store.current() == chain[-1]
+    assert [await store.revision(revision.number) for revision in chain] == chain
     await store.close()
 
 

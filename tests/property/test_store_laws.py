@@ -18,7 +18,7 @@ from reconciler.model.delivery import Accepted, Delivery, Done, GiveUp, Lease, R
 from reconciler.model.downlink import DownlinkState, Failed, InfoCode, NoData, Replies, Send
 from reconciler.model.message import Message, MessageType
 from reconciler.model.resource import Key
-from reconciler.model.revision import EMPTY
+from reconciler.model.revision import EMPTY, Publication
 from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import Arrival, DeliveryFilter, Heard, Kept, Store
 from reconciler.store.sqlite import open_sqlite
@@ -243,11 +243,19 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
     def expire(self, seconds: int) -> None:
         self.both(lambda store: store.expire_downlinks(now=NOW + seconds * SECOND))
 
-    @rule(names=st.sets(st.sampled_from("abcd")), owner=st.sampled_from(["mine", "theirs"]))
-    def publish(self, names: set[str], owner: str) -> None:
+    @rule(
+        names=st.sets(st.sampled_from("abcd")),
+        owner=st.sampled_from(["mine", "theirs"]),
+        via=st.sampled_from(["", "apply"]),
+        fingerprints=st.dictionaries(st.sampled_from("AB"), st.sampled_from([None, "00ff" * 4, "1234" * 4])),
+    )
+    def publish(self, names: set[str], owner: str, via: str, fingerprints: dict[str, str | None]) -> None:
         definitions = [a_definition(Key("tracker", name)) for name in sorted(names)]
-        self.revision = revision = a_revision(definitions, after=self.revision, owner=owner)
+        publication = Publication(at=self.now, by="ci", via=via)
+        revision = a_revision(definitions, after=self.revision, owner=owner, publication=publication)
+        self.revision = revision = replace(revision, owner=owner, fingerprints=fingerprints)
         self.both(lambda store: store.publish(revision))
+        self.both(lambda store: store.applied(owner))
 
     @rule()
     def restart(self) -> None:

@@ -1,7 +1,7 @@
 """Model values → the JSON of the engine's doors.
 
 1. Names are camelCase, times ISO 8601 in UTC with milliseconds, keys `device-type/callback`.
-2. Secrets appear as `${secret.NAME}`; a password that stands in a URL in clear is not shown either.
+2. Secrets do not appear (`runtime.request_form`).
 3. What can be of several kinds says so in `kind`, and its other members depend on it.
 4. A message has the fields with which it can be sent again; objects and arrays among them are JSON.
 """
@@ -10,25 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
-from urllib.parse import unquote
 
 import orjson
 
 from reconciler.codec.message_fields import SHAPES
 from reconciler.grammar.escape import Json
 from reconciler.grammar.payload import Value
-from reconciler.grammar.template import Rendered, Secret, redact
 from reconciler.model.definition import JsonValue
 from reconciler.model.delivery import (
     LIFECYCLE,
     Accepted,
     Attempt,
-    BatchLine,
     Delivery,
-    HttpRequest,
-    Mail,
     Refused,
-    Request,
     RetryAt,
     Settlement,
     State,
@@ -36,8 +30,11 @@ from reconciler.model.delivery import (
 )
 from reconciler.model.downlink import INFO_MESSAGES, Downlink, InfoCode
 from reconciler.model.message import Message
+from reconciler.model.resource import Key
 from reconciler.model.revision import HistoryEntry, Publication, Revision
+from reconciler.model.snapshot import SecretState
 from reconciler.runtime.engine import Explained
+from reconciler.runtime.request_form import request_json
 from reconciler.store.protocol import DeliveryRecord
 
 __all__ = [
@@ -46,8 +43,8 @@ __all__ = [
     "explained_json",
     "history_json",
     "message_json",
-    "request_json",
     "revision_json",
+    "secrets_json",
     "settlement_json",
     "timestamp",
 ]
@@ -56,7 +53,6 @@ JsonObject = Mapping[str, JsonValue]
 
 # Enough of a receiver's answer to see what it complains about; the channel keeps up to 64 KiB.
 _EXCERPT_BYTES = 4_096
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def timestamp(when: datetime) -> str:
@@ -148,13 +144,18 @@ def downlink_json(downlink: Downlink) -> JsonObject:
 
 
 def history_json(entry: HistoryEntry) -> JsonObject:
-    """A revision's line in the history."""
+    """A revision's line in the history; a move says where from."""
     return {
         "number": entry.number,
         "digest": entry.digest,
+        "owner": entry.owner,
         **_publication_json(entry.publication),
-        "changes": [{"kind": kind, "key": str(key)} for kind, key in entry.changes],
+        "changes": [_change_json(kind, key, entry.sources.get(key)) for kind, key in entry.changes],
     }
+
+
+def _change_json(kind: str, key: Key, source: Key | None) -> JsonObject:
+    return {"kind": kind, "key": str(key), **({} if source is None else {"from": str(source)})}
 
 
 def revision_json(revision: Revision) -> JsonObject:
@@ -162,10 +163,23 @@ def revision_json(revision: Revision) -> JsonObject:
     return {
         "number": revision.number,
         "digest": revision.digest,
+        "owner": revision.owner,
         **_publication_json(revision.publication),
         "definitions": {
             str(key): {"digest": owned.definition.digest, "owner": owned.owner} for key, owned in revision.owned.items()
         },
+    }
+
+
+def secrets_json(secrets: Mapping[str, SecretState]) -> JsonObject:
+    """Fingerprints of secrets, as recorded and as of now, and the definitions that refer to each."""
+    return {
+        name: {
+            "published": state.published,
+            "current": state.current,
+            "definitions": [str(key) for key in state.callbacks],
+        }
+        for name, state in secrets.items()
     }
 
 
@@ -175,6 +189,8 @@ def _publication_json(publication: Publication) -> JsonObject:
         "publishedBy": publication.by,
         "commit": publication.commit,
         "note": publication.note,
+        "via": publication.via,
+        "plan": publication.plan,
     }
 
 
@@ -194,68 +210,6 @@ def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt]) -> JsonObjec
         "request": request_json(delivery.request),
         "log": [_attempt_json(attempt) for attempt in attempts],
     }
-
-
-def request_json(request: Request) -> JsonObject:
-    """What is sent; a line of a batch shows itself, and the URL in which the lines will stand for `{batch}`."""
-    match request:
-        case HttpRequest():
-            return {
-                "kind": request.kind,
-                "method": request.method,
-                "url": f"{_origin(request)}{redact(request.target)}",
-                "headers": {name: redact(value) for name, value in request.headers} | _authorization(request),
-                "body": None if request.body is None else redact(request.body),
-                "sendSni": request.send_sni,
-            }
-        case BatchLine():
-            before, after = redact(request.before), redact(request.after)
-            return {
-                "kind": request.kind,
-                "method": request.method,
-                "url": f"{_origin(request)}{redact(request.path)}?{before}{{batch}}{after}",
-                "headers": _authorization(request),
-                "line": _decoded(request.line),
-                "sendSni": request.send_sni,
-            }
-        case Mail():
-            return {
-                "kind": request.kind,
-                "recipient": request.recipient,
-                "recipients": request.recipients,
-                "subject": redact(request.subject),
-                "text": redact(request.text),
-            }
-        case _:
-            assert_never(request)
-
-
-def _origin(request: HttpRequest | BatchLine) -> str:
-    """Scheme and authority as somebody would write them: without the port that the scheme has anyway."""
-    host = f"[{request.host}]" if ":" in request.host else request.host
-    authority = host if request.port == _DEFAULT_PORTS.get(request.scheme) else f"{host}:{request.port}"
-    return f"{request.scheme}://{authority}"
-
-
-def _authorization(request: HttpRequest | BatchLine) -> dict[str, str]:
-    """The header that the channel makes of a URL's credentials."""
-    return {} if request.credentials is None else {"Authorization": f"Basic {_without_password(request.credentials)}"}
-
-
-def _decoded(line: Rendered) -> str:
-    """A line as its author and the values have it."""
-    return redact(unquote(line) if isinstance(line, str) else tuple(_plain(part) for part in line))
-
-
-def _plain(part: str | Secret) -> str | Secret:
-    return unquote(part) if isinstance(part, str) else part
-
-
-def _without_password(credentials: Rendered) -> str:
-    """`login:***` for what stands in clear; references to secrets hide nothing and are shown."""
-    if isinstance(credentials, str):
-        return f"{credentials.partition(':')[0]}:***"
-    return redact(credentials)
 
 
 def _attempt_json(attempt: Attempt) -> JsonObject:

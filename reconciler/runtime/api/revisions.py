@@ -4,7 +4,9 @@
    another one is current. It is atomic, and durable when 201 is sent.
 2. Each change says what it expects to find; what is found otherwise is 409, with all problems at once.
 3. Reading is cheap for planners: one request lists keys and digests, another brings the contents that are asked for.
-4. Checking thousands of definitions takes a while; it is done in slices, so that messages and deliveries go on.
+4. What a project's files last brought about is remembered beside what is in force; both tell, by fingerprint, which
+   secrets have other values by now. To record those is the one reason for a publication without changes.
+5. Checking thousands of definitions takes a while; it is done in slices, so that messages and deliveries go on.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from reconciler.model.revision import Amendment, Publication, Revision
 from reconciler.runtime.api.answers import DoorError, answer
 from reconciler.runtime.api.bodies import read_object
 from reconciler.runtime.api.doors import Door, stopping
-from reconciler.runtime.api.json_forms import history_json, revision_json
+from reconciler.runtime.api.json_forms import history_json, revision_json, secrets_json
 from reconciler.runtime.api.parameters import Parameters
 from reconciler.runtime.api.publication import Problem, Proposal, joint_problems, read_amendment, read_proposal
 from reconciler.runtime.api.tokens import Scope
@@ -47,6 +49,7 @@ class Revisions:
             Door("GET", "/v1/revisions", Scope.READ, self.history),
             Door("POST", "/v1/revisions", Scope.APPLY, self.publish),
             Door("GET", "/v1/revisions/current", Scope.READ, self.current),
+            Door("GET", "/v1/revisions/applied", Scope.READ, self.applied),
             Door("GET", "/v1/revisions/{number}", Scope.READ, self.show),
             Door("POST", "/v1/revisions/{number}/definitions", Scope.READ, self.definitions),
         )
@@ -60,14 +63,27 @@ class Revisions:
         return answer({"revisions": [history_json(entry) for entry in entries]})
 
     async def current(self, request: Request) -> Response:
-        """The revision in force."""
+        """The revision in force, and the secrets that it refers to."""
         Parameters(request)
-        return _shown(self._engine.revision)
+        return await self._shown_with_secrets(self._engine.revision)
+
+    async def applied(self, request: Request) -> Response:
+        """What a project's files last brought about."""
+        owner = Parameters(request, "owner").text("owner")
+        if owner is None:
+            raise DoorError(400, "invalid-parameter", "“owner” says whose files: the name of a project.")
+        revision = await self._applied(owner)
+        if revision is None:
+            raise DoorError(
+                404, "nothing-applied", "No project of that name has ever applied its files to this engine."
+            )
+        return await self._shown_with_secrets(revision)
 
     async def show(self, request: Request) -> Response:
         """Any revision."""
         Parameters(request)
-        return _shown(await self._revision(request))
+        revision = await self._revision(request)
+        return answer(revision_json(revision), headers=_etag(revision))
 
     async def definitions(self, request: Request) -> Response:
         """The contents of the keys that are asked for; those that the revision does not hold are left out."""
@@ -101,18 +117,30 @@ class Revisions:
         proposal = read_proposal(await read_object(request, limit=_MAX_BODY_BYTES))
         if not isinstance(proposal, Proposal):
             raise DoorError(422, "invalid-publication", "The body is not a publication.", problems=proposal)
-        if not proposal.changes:
-            raise DoorError(422, "nothing-to-publish", "The list of changes is empty; a revision changes something.")
+        if not proposal.changes and not await self._secrets_moved(proposal.owner):
+            message = "The list of changes is empty, and no secret has another value; a revision changes something."
+            raise DoorError(422, "nothing-to-publish", message)
         amendments = await _amendments(proposal)
         # The engine compares the numbers again; what is judged here is what it will amend, or nothing.
         current = self._engine.revision
         if current.number != expected:
             raise _moved_on(RevisionConflict(expected=expected, current=current.number))
         _refuse(joint_problems(current.owned, amendments))
-        publication = Publication(self._engine.now(), proposal.by, proposal.commit, proposal.note)
+        publication = Publication(
+            at=self._engine.now(),
+            by=proposal.by,
+            commit=proposal.commit,
+            note=proposal.note,
+            via=proposal.via,
+            plan=proposal.plan,
+        )
         try:
             revision = await self._engine.publish(
-                amendments, owner=proposal.owner, expect=expected, publication=publication
+                amendments,
+                owner=proposal.owner,
+                expect=expected,
+                publication=publication,
+                secrets=proposal.secrets,
             )
         except RevisionConflict as conflict:
             raise _moved_on(conflict) from conflict
@@ -121,6 +149,19 @@ class Revisions:
             message = "The engine does not hold what the changes expect; nothing was published."
             raise DoorError(409, "expectation-failed", message, problems=problems)
         return answer({"number": revision.number, "digest": revision.digest}, status=201, headers=_etag(revision))
+
+    async def _applied(self, owner: str) -> Revision | None:
+        current = self._engine.revision
+        if current.owner == owner and current.publication.via:
+            return current
+        return await self._engine.store.applied(owner)
+
+    async def _secrets_moved(self, owner: str) -> bool:
+        return await self._engine.fingerprints.moved(self._engine.revision, await self._applied(owner), owner=owner)
+
+    async def _shown_with_secrets(self, revision: Revision) -> Response:
+        secrets = secrets_json(await self._engine.fingerprints.states(revision))
+        return answer({**revision_json(revision), "secrets": secrets}, headers=_etag(revision))
 
     async def _revision(self, request: Request) -> Revision:
         """The revision that the path names."""
@@ -134,10 +175,6 @@ class Revisions:
         if revision is None:
             raise _no_revision()
         return revision
-
-
-def _shown(revision: Revision) -> Response:
-    return answer(revision_json(revision), headers=_etag(revision))
 
 
 def _etag(revision: Revision) -> Mapping[str, str]:

@@ -19,7 +19,8 @@ from reconciler.runtime.api.tokens import Scope, Token, Tokens, hash_token, new_
 from reconciler.runtime.clock import utc_now
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import Lost
-from reconciler.store.memory import MemoryStore
+from reconciler.runtime.fingerprints import KEY_BYTES, Fingerprints
+from reconciler.store.protocol import Store
 from tests.fakes import ScriptedChannel
 
 __all__ = [
@@ -97,14 +98,18 @@ class HttpAlone:
 
 @dataclass
 class Rig:
-    """An engine and a client of its doors; `outcome` is what its callbacks meet, `sent` what went out."""
+    """An engine and a client of its doors; `outcome` is what its callbacks meet, `sent` what went out.
+
+    `secrets` are what its `${secret.NAME}` stand for, as far as fingerprints go.
+    """
 
     engine: Engine
-    store: MemoryStore
+    store: Store
     client: httpx.AsyncClient
     stopping: asyncio.Event
     outcome: Outcome = field(default_factory=lambda: Accepted(200, b"thanks"))
     sent: list[HttpRequest] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
 
     def as_(self, scope: Scope) -> dict[str, str]:
         """The header of a token with one scope."""
@@ -147,13 +152,20 @@ class Rig:
 
 @asynccontextmanager
 async def _rig(
-    store: MemoryStore, client_of: Callable[[Engine, asyncio.Event], Awaitable[httpx.AsyncClient]]
+    store: Store, client_of: Callable[[Engine, asyncio.Event], Awaitable[httpx.AsyncClient]]
 ) -> AsyncIterator[Rig]:
     channel, stopping = ScriptedChannel(otherwise=lambda _: rig.outcome), asyncio.Event()
-    engine = Engine(store=store, channel=HttpAlone(channel), now=utc_now, dice=lambda: 0.0)
+    secrets: dict[str, str] = {}
+    engine = Engine(
+        store=store,
+        channel=HttpAlone(channel),
+        now=utc_now,
+        dice=lambda: 0.0,
+        fingerprints=Fingerprints(bytes(KEY_BYTES), secrets.get),
+    )
     await engine.start()
     client = await client_of(engine, stopping)
-    rig = Rig(engine, store, client, stopping, sent=channel.sent)
+    rig = Rig(engine, store, client, stopping, sent=channel.sent, secrets=secrets)
     try:
         async with client:
             yield rig
@@ -162,7 +174,7 @@ async def _rig(
 
 
 @asynccontextmanager
-async def in_process(store: MemoryStore, *, heartbeat_seconds: float = 15.0) -> AsyncIterator[Rig]:
+async def in_process(store: Store, *, heartbeat_seconds: float = 15.0) -> AsyncIterator[Rig]:
     """Without a socket; bugs of the doors are answered, not raised."""
 
     async def client_of(engine: Engine, stopping: asyncio.Event) -> httpx.AsyncClient:
@@ -195,7 +207,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    store: MemoryStore, bounds: Bounds | None = None, *, heartbeat_seconds: float = 15.0
+    store: Store, bounds: Bounds | None = None, *, heartbeat_seconds: float = 15.0
 ) -> AsyncIterator[Served]:
     """Serve on a free port, and stop in good order."""
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -18,6 +18,7 @@ DOORS = [
     ("GET", "/v1/revisions", Scope.READ),
     ("POST", "/v1/revisions", Scope.APPLY),
     ("GET", "/v1/revisions/current", Scope.READ),
+    ("GET", "/v1/revisions/applied?owner=cold-chain", Scope.READ),
     ("GET", "/v1/revisions/0", Scope.READ),
     ("POST", "/v1/revisions/0/definitions", Scope.READ),
     ("GET", "/readyz", Scope.READ),

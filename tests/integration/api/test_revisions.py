@@ -7,10 +7,12 @@ import orjson
 import pytest
 
 from reconciler.codec.canonical import content_digest
-from tests.integration.api.rig import ALL, CALLBACK, CHANGES, Rig, Served
+from tests.integration.api.rig import ALL, CALLBACK, CHANGES, UPLINK, Rig, Served
 
 OTHER: dict[str, Any] = {**CALLBACK, "body": "seq={seqNumber}"}
 UPDATE = {"kind": "update", "key": "tracker/telemetry", "expects": content_digest(CALLBACK), "after": OTHER}
+MOVE = {**UPDATE, "kind": "move", "key": "tracker/position", "from": "tracker/old"}
+ADOPT = {**UPDATE, "kind": "adopt", "from": "cold-chain"}
 
 
 async def test_before_the_first_publication_there_is_revision_0(rig: Rig) -> None:
@@ -23,7 +25,7 @@ async def test_before_the_first_publication_there_is_revision_0(rig: Rig) -> Non
 
 
 async def test_a_publication_becomes_the_current_revision(rig: Rig) -> None:
-    response = await rig.publish(commit="5b6bab4", note="first")
+    response = await rig.publish(commit="5b6bab4", note="first", via="apply", plan="5b" * 16)
     current = await rig.client.get("/v1/revisions/current")
     shown = current.json()
 
@@ -31,6 +33,7 @@ async def test_a_publication_becomes_the_current_revision(rig: Rig) -> None:
     assert response.json() == {"number": 1, "digest": shown["digest"]}
     assert response.headers["etag"] == current.headers["etag"] == '"1"'
     assert (shown["publishedBy"], shown["commit"], shown["note"]) == ("ci", "5b6bab4", "first")
+    assert (shown["owner"], shown["via"], shown["plan"]) == ("cold-chain", "apply", "5b" * 16)
     assert shown["definitions"] == {
         "tracker": {"digest": content_digest({}), "owner": "cold-chain"},
         "tracker/telemetry": {"digest": content_digest(CALLBACK), "owner": "cold-chain"},
@@ -75,10 +78,11 @@ async def test_a_revision_that_is_not_there_is_not_found(rig: Rig, number: str) 
 
 async def test_history_tells_newest_first_what_changed_and_goes_on_from_any_number(rig: Rig) -> None:
     await rig.publish()
-    await rig.publish([UPDATE], expect=1, note="second")
+    await rig.publish([UPDATE], expect=1, note="second", via="rollback", plan="5b" * 16)
     newest, oldest = (await rig.client.get("/v1/revisions")).json()["revisions"]
 
     assert (newest["number"], newest["note"]) == (2, "second")
+    assert (newest["owner"], newest["via"], newest["plan"]) == ("cold-chain", "rollback", "5b" * 16)
     assert newest["changes"] == [{"kind": "update", "key": "tracker/telemetry"}]
     assert [change["kind"] for change in oldest["changes"]] == ["create", "create"]
     assert (await rig.client.get("/v1/revisions?limit=1")).json()["revisions"] == [newest]
@@ -119,17 +123,26 @@ async def test_of_two_publishers_one_wins(rig: Rig) -> None:
         ({"kind": "create", "key": "lamp/state", "after": CALLBACK}, "cold-chain", "missing"),
         ({"kind": "delete", "key": "tracker", "expects": content_digest({})}, "cold-chain", "has-callbacks"),
         (UPDATE, "somebody-else", "foreign"),
+        ({**MOVE, "expects": "0" * 32}, "cold-chain", "moved"),
+        ({**MOVE, "from": "tracker/nothing"}, "cold-chain", "missing"),
+        ({**MOVE, "key": "tracker/telemetry"}, "cold-chain", "exists"),
+        ({**MOVE, "key": "lamp/position"}, "cold-chain", "missing"),
+        (MOVE, "somebody-else", "foreign"),
+        (ADOPT, "cold-store", "foreign"),  # a callback alone, of a device type that stays where it is
+        ({**ADOPT, "key": "tracker", "after": {}, "expects": content_digest({})}, "cold-store", "has-callbacks"),
+        ({**ADOPT, "from": ""}, "cold-store", "moved"),
     ],
 )
 async def test_what_is_not_as_expected_is_a_problem_of_its_key(
     rig: Rig, change: dict[str, Any], owner: str, code: str
 ) -> None:
-    await rig.publish()
+    await rig.publish([*CHANGES, {**CHANGES[1], "key": "tracker/old"}])
     response = await rig.publish([change], expect=1, owner=owner)
     (problem,) = response.json()["problems"]
 
     assert (response.status_code, response.json()["code"]) == (409, "expectation-failed")
-    assert (problem["key"], problem["code"]) == (change["key"], code)
+    assert problem["key"] in (change["key"], change.get("from"))
+    assert problem["code"] == code
     assert (await rig.client.get("/v1/revisions/current")).json()["number"] == 1
 
 
@@ -164,6 +177,156 @@ async def test_definitions_that_break_a_rule_together_are_refused_with_what_is_h
         ["downlinkHook"],
     )
     assert (await rig.client.get("/v1/revisions/current")).json()["number"] == 1
+
+
+async def test_a_device_type_is_moved_with_its_callbacks_and_history_says_where_from(rig: Rig) -> None:
+    await rig.publish()
+    moves = [
+        {
+            "kind": "move",
+            "key": "beacon",
+            "from": "tracker",
+            "expects": content_digest({}),
+            "after": {"payload": "a::bool:7"},
+        },
+        {**UPDATE, "kind": "move", "key": "beacon/telemetry", "from": "tracker/telemetry"},
+    ]
+    alone = await rig.publish(moves[:1], expect=1)
+    both = await rig.publish(moves, expect=1)
+    (newest, _) = (await rig.client.get("/v1/revisions")).json()["revisions"]
+
+    assert (alone.status_code, alone.json()["problems"][0]["code"]) == (409, "has-callbacks")
+    assert both.status_code == 201
+    assert newest["changes"] == [
+        {"kind": "move", "key": "beacon", "from": "tracker"},
+        {"kind": "move", "key": "beacon/telemetry", "from": "tracker/telemetry"},
+    ]
+    assert [*(await rig.client.get("/v1/revisions/current")).json()["definitions"]] == ["beacon", "beacon/telemetry"]
+
+
+async def test_messages_of_a_moved_device_type_fire_its_callbacks_at_once(rig: Rig) -> None:
+    await rig.publish()
+    await rig.publish(
+        [
+            {"kind": "move", "key": "beacon", "from": "tracker", "expects": content_digest({}), "after": {}},
+            {**UPDATE, "kind": "move", "key": "beacon/telemetry", "from": "tracker/telemetry"},
+        ],
+        expect=1,
+    )
+    await rig.deliver({**UPLINK, "deviceType": "beacon"})
+
+    assert [request.body for request in rig.sent] == ["seq=7"]
+
+
+async def test_what_another_project_owns_is_adopted_whole_and_is_the_adopters_from_then_on(rig: Rig) -> None:
+    await rig.publish()
+    tracker = {"kind": "adopt", "key": "tracker", "from": "cold-chain", "expects": content_digest({}), "after": {}}
+    response = await rig.publish([tracker, ADOPT], expect=1, owner="cold-store", via="import")
+    shown = (await rig.client.get("/v1/revisions/current")).json()
+    back = await rig.publish([UPDATE], expect=2)
+
+    assert response.status_code == 201
+    assert {(each["owner"], each["digest"]) for each in shown["definitions"].values()} == {
+        ("cold-store", content_digest({})),
+        ("cold-store", content_digest(OTHER)),
+    }
+    assert [problem["code"] for problem in back.json()["problems"]] == ["foreign"]
+
+
+# What files brought about, and secrets
+
+
+async def test_what_files_brought_about_is_told_for_each_project(rig: Rig) -> None:
+    await rig.publish(via="apply", plan="5b" * 16)
+    first = (await rig.client.get("/v1/revisions/applied?owner=cold-chain")).json()
+    await rig.publish([UPDATE], expect=1)  # somebody at the door, behind the files
+    lamp = {"kind": "create", "key": "lamp", "after": {}}
+    await rig.publish([lamp], expect=2, owner="cold-store", via="apply")
+    applied = await rig.client.get("/v1/revisions/applied?owner=cold-chain")
+    theirs = await rig.client.get("/v1/revisions/applied?owner=cold-store")
+
+    assert (first["number"], first["definitions"]["tracker/telemetry"]["digest"]) == (1, content_digest(CALLBACK))
+    assert (applied.json(), applied.headers["etag"]) == (first, '"1"')
+    assert theirs.json() == (await rig.client.get("/v1/revisions/current")).json()
+
+
+async def test_whose_files_never_brought_about_anything_is_told_so(rig: Rig) -> None:
+    await rig.publish()
+    nobody = await rig.client.get("/v1/revisions/applied?owner=cold-chain")
+    unsaid = await rig.client.get("/v1/revisions/applied")
+
+    assert (nobody.status_code, nobody.json()["code"]) == (404, "nothing-applied")
+    assert (unsaid.status_code, unsaid.json()["code"]) == (400, "invalid-parameter")
+
+
+async def secrets_of(rig: Rig, path: str = "/v1/revisions/current") -> Any:
+    return (await rig.client.get(path)).json()["secrets"]
+
+
+async def test_secrets_that_definitions_refer_to_are_told_by_fingerprint(rig: Rig) -> None:
+    rig.secrets["NOT_USED"] = "x"
+    await rig.publish()
+    unset = await secrets_of(rig)
+    rig.secrets["INGEST_TOKEN"] = "first-value"
+    first = await secrets_of(rig)
+    rig.secrets["INGEST_TOKEN"] = "second-value"
+    second = await secrets_of(rig)
+
+    assert unset == {"INGEST_TOKEN": {"published": None, "current": None, "definitions": ["tracker/telemetry"]}}
+    assert {len(state["INGEST_TOKEN"]["current"]) for state in (first, second)} == {16}
+    assert first["INGEST_TOKEN"]["current"] != second["INGEST_TOKEN"]["current"]
+    assert first["INGEST_TOKEN"]["published"] is second["INGEST_TOKEN"]["published"] is None
+
+
+async def test_another_value_of_a_secret_may_be_published_alone(rig: Rig) -> None:
+    rig.secrets["INGEST_TOKEN"] = "first-value"
+    await rig.publish(via="apply")
+    nothing = await rig.publish([], expect=1, via="apply")
+    rig.secrets["INGEST_TOKEN"] = "second-value"
+    others = await rig.publish([], expect=1, via="apply", owner="cold-store")
+    before = await secrets_of(rig)
+    ours = await rig.publish([], expect=1, via="apply")
+    after = await secrets_of(rig)
+    again = await rig.publish([], expect=2, via="apply")
+
+    for refused in (nothing, others, again):
+        assert (refused.status_code, refused.json()["code"]) == (422, "nothing-to-publish")
+    assert ours.status_code == 201
+    assert before["INGEST_TOKEN"]["published"] != before["INGEST_TOKEN"]["current"]
+    assert after["INGEST_TOKEN"]["published"] == after["INGEST_TOKEN"]["current"] == before["INGEST_TOKEN"]["current"]
+    first, second = [(await rig.client.get(f"/v1/revisions/{number}")).json() for number in (1, 2)]
+    assert (first["digest"], first["definitions"]) == (second["digest"], second["definitions"])
+
+
+async def test_what_others_publish_does_not_make_a_changed_secret_look_known(rig: Rig) -> None:
+    rig.secrets["INGEST_TOKEN"] = "first-value"
+    await rig.publish(via="apply")
+    first = await secrets_of(rig)
+    rig.secrets["INGEST_TOKEN"] = "second-value"
+    await rig.publish([{"kind": "create", "key": "lamp", "after": {}}], expect=1, owner="cold-store", via="apply")
+    ours = await secrets_of(rig, "/v1/revisions/applied?owner=cold-chain")
+    response = await rig.publish([], expect=2, via="apply")
+
+    assert ours["INGEST_TOKEN"]["published"] == first["INGEST_TOKEN"]["published"] != ours["INGEST_TOKEN"]["current"]
+    assert response.status_code == 201
+
+
+async def test_a_publisher_that_knows_of_another_value_of_a_secret_is_refused(rig: Rig) -> None:
+    rig.secrets["INGEST_TOKEN"] = "first-value"
+    await rig.publish()
+    known = (await secrets_of(rig))["INGEST_TOKEN"]["current"]
+    rig.secrets["INGEST_TOKEN"] = "second-value"
+    response = await rig.publish([UPDATE], expect=1, secrets={"INGEST_TOKEN": known})
+    (problem,) = response.json()["problems"]
+    now = (await secrets_of(rig))["INGEST_TOKEN"]["current"]
+    unused = await rig.publish([UPDATE], expect=1, secrets={"NOT_USED": known})
+
+    assert response.status_code == unused.status_code == 409
+    assert problem["code"] == "secret-changed"
+    assert problem["message"] == (
+        f"The secret INGEST_TOKEN has changed: expected fingerprint {known}, found fingerprint {now}."
+    )
+    assert (await rig.publish([UPDATE], expect=1, secrets={"INGEST_TOKEN": now})).status_code == 201
 
 
 async def test_nothing_to_publish_is_refused(rig: Rig) -> None:

@@ -22,18 +22,20 @@ from reconciler.model.delivery import (
 )
 from reconciler.model.downlink import INFO_MESSAGES, LISTENING, Downlink, DownlinkState, InfoCode
 from reconciler.model.message import Message, MessageType
-from reconciler.model.resource import Method
-from reconciler.model.revision import EMPTY, HistoryEntry
+from reconciler.model.resource import Key, Method
+from reconciler.model.revision import EMPTY, HistoryEntry, Publication
+from reconciler.model.snapshot import SecretState
 from reconciler.runtime.api.json_forms import (
     delivery_json,
     downlink_json,
     history_json,
     message_json,
-    request_json,
     revision_json,
+    secrets_json,
     settlement_json,
     timestamp,
 )
+from reconciler.runtime.request_form import request_json
 from reconciler.store.protocol import DeliveryRecord
 from tests.builders import (
     NOW,
@@ -291,11 +293,13 @@ def test_a_settlement_shows_the_delivery_as_the_attempt_leaves_it(
 
 def test_a_revision_lists_digests_and_owners() -> None:
     definition = a_definition()
-    shown = revision_json(a_revision([definition]))
+    publication = Publication(NOW, "ci@example.com", "5b6bab4", "widen the range", "apply", "00ff" * 8)
+    shown = revision_json(replace(a_revision([definition], publication=publication), owner="cold-chain"))
 
     assert shown["number"] == 1
     assert (shown["publishedAt"], shown["publishedBy"]) == ("2026-01-01T12:00:00.123Z", "ci@example.com")
     assert (shown["commit"], shown["note"]) == ("5b6bab4", "widen the range")
+    assert (shown["owner"], shown["via"], shown["plan"]) == ("cold-chain", "apply", "00ff" * 8)
     assert shown["definitions"] == {"tracker/telemetry": {"digest": definition.digest, "owner": "cold-chain"}}
 
 
@@ -303,16 +307,34 @@ def test_before_the_first_publication_there_is_revision_0() -> None:
     assert revision_json(EMPTY) == {
         "number": 0,
         "digest": "",
+        "owner": "",
         "publishedAt": None,
         "publishedBy": "",
         "commit": "",
         "note": "",
+        "via": "",
+        "plan": "",
         "definitions": {},
     }
 
 
 def test_a_line_of_history_says_what_changed() -> None:
     revision = a_revision([a_definition()])
-    entry = HistoryEntry(revision.number, revision.digest, revision.publication, (("create", TELEMETRY),))
+    changes = (("create", TELEMETRY), ("move", Key("tracker", "b")))
+    sources = {Key("tracker", "b"): Key("tracker", "a")}
+    entry = HistoryEntry(revision.number, revision.digest, revision.publication, changes, "cold-chain", sources)
+    shown = history_json(entry)
 
-    assert history_json(entry)["changes"] == [{"kind": "create", "key": "tracker/telemetry"}]
+    assert shown["owner"] == "cold-chain"
+    assert shown["changes"] == [
+        {"kind": "create", "key": "tracker/telemetry"},
+        {"kind": "move", "key": "tracker/b", "from": "tracker/a"},
+    ]
+
+
+def test_secrets_are_told_by_fingerprint() -> None:
+    state = SecretState("00ff" * 4, None, (TELEMETRY,))
+
+    assert secrets_json({"INGEST_TOKEN": state}) == {
+        "INGEST_TOKEN": {"published": "00ff" * 4, "current": None, "definitions": ["tracker/telemetry"]}
+    }

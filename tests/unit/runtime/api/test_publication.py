@@ -20,6 +20,8 @@ DIGEST = content_digest(TELEMETRY)
 CREATE = {"kind": "create", "key": "tracker/telemetry", "after": TELEMETRY}
 UPDATE = {"kind": "update", "key": "tracker/telemetry", "expects": DIGEST, "after": TELEMETRY}
 DELETE = {"kind": "delete", "key": "tracker/telemetry", "expects": DIGEST}
+MOVE = {**UPDATE, "kind": "move", "from": "tracker/old"}
+ADOPT = {**UPDATE, "kind": "adopt", "from": "cold-store"}
 BODY = {"owner": "cold-chain", "by": "ci", "commit": "5b6bab4", "note": "first", "changes": [CREATE]}
 
 
@@ -39,8 +41,15 @@ def test_a_proposal_says_who_publishes_what() -> None:
     assert read_proposal(BODY) == Proposal("cold-chain", "ci", "5b6bab4", "first", [CREATE])
 
 
-def test_commit_note_and_publisher_may_be_left_out() -> None:
+def test_all_but_owner_and_changes_may_be_left_out() -> None:
     assert read_proposal({"owner": "cold-chain", "changes": []}) == Proposal("cold-chain", "", "", "", [])
+
+
+@pytest.mark.parametrize("via", ["", "apply", "rollback", "import"])
+def test_a_proposal_says_what_carries_out_which_plan_and_which_secrets_it_knows(via: str) -> None:
+    secrets = {"INGEST_TOKEN": "00ff" * 4, "NOT_SET": None}
+    read = read_proposal({**BODY, "via": via, "plan": DIGEST, "secrets": secrets})
+    assert read == Proposal("cold-chain", "ci", "5b6bab4", "first", [CREATE], via=via, plan=DIGEST, secrets=secrets)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,23 @@ def test_commit_note_and_publisher_may_be_left_out() -> None:
         ({"changes": [{**DELETE, "key": "x" * 200}]}, ["changes", 0, "key"]),
         ({"changes": [{**UPDATE, "expects": "abc"}]}, ["changes", 0, "expects"]),
         ({"changes": [{**UPDATE, "expects": None}]}, ["changes", 0, "expects"]),
+        ({"changes": [{**UPDATE, "kind": "move"}]}, ["changes", 0]),
+        ({"changes": [{**UPDATE, "kind": "adopt"}]}, ["changes", 0]),
+        ({"changes": [{**UPDATE, "from": "tracker/old"}]}, ["changes", 0]),
+        ({"changes": [{**MOVE, "from": ""}]}, ["changes", 0, "from"]),
+        ({"changes": [{**MOVE, "from": None}]}, ["changes", 0, "from"]),
+        ({"changes": [{**MOVE, "from": "x" * 200}]}, ["changes", 0, "from"]),
+        ({"changes": [{**MOVE, "from": "tracker"}]}, ["changes", 0, "from"]),
+        ({"changes": [{**MOVE, "key": "tracker"}]}, ["changes", 0, "from"]),
+        ({"changes": [{**ADOPT, "from": "two words"}]}, ["changes", 0, "from"]),
+        ({"changes": [{**ADOPT, "from": None}]}, ["changes", 0, "from"]),
+        ({"via": "console"}, ["via"]),
+        ({"via": ["apply"]}, ["via"]),
+        ({"plan": "abc"}, ["plan"]),
+        ({"plan": None}, ["plan"]),
+        ({"secrets": ["A"]}, ["secrets"]),
+        ({"secrets": {"A": "clear text"}}, ["secrets", "A"]),
+        ({"secrets": {"A": 7}}, ["secrets", "A"]),
     ],
 )
 def test_a_body_of_another_shape_is_refused_with_the_place(changes: dict[str, Any], path: list[str | int]) -> None:
@@ -85,6 +111,16 @@ def test_changes_become_amendments_with_digests_of_our_own() -> None:
     assert (created.kind, created.key, created.expects, created.after.digest) == ("create", key, None, DIGEST)
     assert (updated.kind, updated.key, updated.expects, updated.after) == ("update", key, DIGEST, created.after)
     assert read_amendment(DELETE) == Amendment("delete", key, DIGEST, None)
+    assert read_amendment(MOVE) == Amendment("move", key, DIGEST, created.after, source=Key("tracker", "old"))
+    assert read_amendment(ADOPT) == Amendment("adopt", key, DIGEST, created.after, taken_from="cold-store")
+    assert read_amendment({**ADOPT, "from": ""}) == Amendment("adopt", key, DIGEST, created.after, taken_from="")
+
+
+def test_what_moves_or_is_adopted_is_held_against_the_rules_too() -> None:
+    for change in (MOVE, ADOPT):
+        problems = read_amendment({**change, "after": {**TELEMETRY, "url": "ftp://e.test"}})
+        assert isinstance(problems, tuple)
+        assert [(problem["key"], tuple(problem["path"])) for problem in problems] == [("tracker/telemetry", ("url",))]
 
 
 def test_a_device_type_is_read_like_a_callback() -> None:
@@ -153,6 +189,11 @@ def held(**contents: Content) -> dict[Key, Owned]:
     }
 
 
+def moved(source: str, name: str, content: Content, *, from_type: str = "tracker") -> Amendment:
+    key = Key("tracker", name)
+    return Amendment("move", key, "", define(key, content), source=Key(from_type, source))
+
+
 def amendment(
     name: str, content: Content | None, *, device_type: str = "tracker", expects: str | None = ""
 ) -> Amendment:
@@ -174,6 +215,10 @@ def amendment(
         ([amendment("b", PLAIN, expects=None), amendment("", {"downlink": {"mode": "callback"}})], []),
         ([amendment("b", SELECTED, expects=None), amendment("c", SELECTED, expects=None)], ["tracker/b", "tracker/c"]),
         ([amendment("a", None)], []),
+        ([moved("a", "b", SELECTED)], []),
+        ([moved("z", "b", SELECTED)], ["tracker/b"]),
+        ([moved("a", "b", SELECTED), amendment("c", SELECTED, expects=None)], ["tracker/c"]),
+        ([moved("x", "b", SELECTED, from_type="meter")], ["tracker/b"]),
         ([], []),
     ],
 )
