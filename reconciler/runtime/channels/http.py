@@ -35,7 +35,9 @@ from reconciler.runtime.channels.flight import Alarm
 from reconciler.runtime.channels.pool import Counters, Pool
 from reconciler.runtime.channels.tls import Tls, public_tls
 from reconciler.runtime.channels.unreachable import Reason, unreachable
+from reconciler.runtime.channels.waiting import composed_when_read
 from reconciler.runtime.channels.wire import Endpoint, Filling, compose, fixed_lines
+from reconciler.runtime.secrets.pending import SecretPending
 
 __all__ = ["MAX_ANSWER_BYTES", "HttpChannel"]
 
@@ -89,12 +91,21 @@ class HttpChannel:
         if isinstance(pool, Unreachable):
             return pool
         filling = Filling(self._secrets)
-        message = compose(request, fixed=pool.fixed, secret=filling)
-        if isinstance(message, Unreachable):
-            return message
         loop = asyncio.get_running_loop()
         now = loop.time()
         deadline = now + timeout.total_seconds()
+        message: bytes | Unreachable
+        try:
+            message = compose(request, fixed=pool.fixed, secret=filling)
+        except SecretPending as pending:
+            composing = partial(compose, request, fixed=pool.fixed, secret=filling)
+            message = await composed_when_read(composing, pending, deadline=deadline)
+            now = loop.time()
+            pool = self._pools.get(endpoint) or self._open_pool(Endpoint(*endpoint))  # it may be forgotten meanwhile
+            if isinstance(pool, Unreachable):
+                return pool
+        if isinstance(message, Unreachable):
+            return message
         if deadline < self._alarm.rings_at:
             self._alarm.ring_at(loop, deadline)
         resent = False

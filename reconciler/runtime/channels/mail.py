@@ -23,6 +23,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_network
 from typing import Final
 
@@ -38,7 +39,9 @@ from reconciler.runtime.channels.mail_wire import compose
 from reconciler.runtime.channels.smtp import NotTaken, Talk
 from reconciler.runtime.channels.tls import Tls
 from reconciler.runtime.channels.unreachable import Reason, unreachable
+from reconciler.runtime.channels.waiting import composed_when_read
 from reconciler.runtime.channels.wire import Endpoint, Filling
+from reconciler.runtime.secrets.pending import SecretPending
 
 __all__ = ["MailChannel"]
 
@@ -100,11 +103,17 @@ class MailChannel:
         if self._closing:
             return unreachable(Reason.CLOSING, "The engine was stopping: the mail was not sent.")
         filling = Filling(self._secrets)
-        letter = compose(mail, sender=self._settings.sender, sent_at=self._now(), secret=filling)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout.total_seconds()
+        composing = partial(compose, mail, sender=self._settings.sender, sent_at=self._now(), secret=filling)
+        letter: bytes | Unreachable
+        try:
+            letter = composing()
+        except SecretPending as pending:
+            letter = await composed_when_read(composing, pending, deadline=deadline)
         if isinstance(letter, Unreachable):
             return letter
-        loop = asyncio.get_running_loop()
-        flight = Flight(loop.time() + timeout.total_seconds())
+        flight = Flight(deadline)
         flight.doing = f"all {self._limit} connections to the mail server were busy"
         timer = loop.call_at(flight.deadline, flight.interrupt, Reason.DEADLINE)
         self._flights.add(flight)

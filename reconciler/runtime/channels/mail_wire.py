@@ -54,7 +54,7 @@ def compose(mail: Mail, *, sender: str, sent_at: datetime, secret: Filling) -> b
         subject = _subject(fill(mail.subject, secret))
         text = fill(mail.text, secret)
     except SecretMissing as missing:
-        detail = f"The secret {missing.name} is not set in the engine's environment; set it and replay the delivery."
+        detail = f"The engine has no secret {missing.name} (--secrets); give it one and replay the delivery."
         return unreachable(Reason.SECRET_MISSING, detail)
     encoding, content = _encoded(_LINE_END.sub("\r\n", LONE_SURROGATE.sub("\ufffd", text)))
     _, _, domain = sender.rpartition("@")

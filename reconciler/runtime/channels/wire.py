@@ -18,10 +18,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from reconciler.grammar.escape import Context, escape
 from reconciler.grammar.template import Rendered, fill, redact
 from reconciler.model.delivery import HttpRequest, Outcome, Unreachable
 from reconciler.model.resource import Method
+from reconciler.runtime.channels.echo import without
 from reconciler.runtime.channels.unreachable import Reason, unreachable
 
 __all__ = ["Endpoint", "Filling", "SecretMissing", "compose", "fixed_lines"]
@@ -35,9 +35,6 @@ _OURS: Final = frozenset(
     {"accept", "connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "user-agent"}
 )
-
-# Shorter values occur in an answer by accident; replacing those would only spoil it.
-_SHORTEST_ECHO: Final = 8
 
 
 class Endpoint(NamedTuple):
@@ -90,20 +87,16 @@ class Filling:
     def without_echo(self, outcome: Outcome) -> Outcome:
         """The outcome, with `${secret.NAME}` wherever the receiver's answer repeats a secret.
 
-        Receivers that echo a request would carry its secrets into the store. What else a receiver makes of a secret
-        (its digest, say) is not recognised, nor are values of fewer than 8 bytes.
+        Receivers that echo a request would carry its secrets into the store. What is recognised, `echo.py` says.
         """
         if not self._used or isinstance(outcome, Unreachable):
             return outcome
         body = outcome.body
         if self._basic is not None:
             shown, sent = self._basic
-            body = body.replace(sent.encode(), shown.encode())
+            body = without(body, sent, shown=shown)  # before what is in it: the beginning may be a login's own form
         for name, value in self._used.items():
-            # Escaping only makes it longer: most answers are too short to hold any form of it.
-            if _SHORTEST_ECHO <= len(value) <= len(body):
-                for form in {escape(value, context).encode() for context in Context}:
-                    body = body.replace(form, f"${{secret.{name}}}".encode())
+            body = without(body, value, shown=f"${{secret.{name}}}")
         return outcome if body == outcome.body else replace(outcome, body=body)
 
 
@@ -137,7 +130,7 @@ def compose(request: HttpRequest, *, fixed: str, secret: Filling) -> bytes | Unr
             return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         return (head + ("\r\n" if request.method is Method.GET else "Content-Length: 0\r\n\r\n")).encode()
     except SecretMissing as missing:
-        detail = f"The secret {missing.name} is not set in the engine's environment; set it and replay the delivery."
+        detail = f"The engine has no secret {missing.name} (--secrets); give it one and replay the delivery."
         return unreachable(Reason.SECRET_MISSING, detail)
     except UnicodeEncodeError:
         return unreachable(Reason.BAD_REQUEST_TEXT, "The request holds half of a character (a lone surrogate).")
