@@ -53,6 +53,31 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "environment-variable-not-set": "An environment variable is not set",
     "unknown-override-target": "An override names something that is not declared",
     "bad-promotion-order": "An environment is promoted from one that cannot lead to it",
+    # what has a new name, and what is gone
+    "moved-still-declared": "A name that was given up is still declared",
+    "moved-not-declared": "The new name of something is not declared",
+    "moved-twice": "Two entries of moved contradict each other",
+    "moved-in-steps": "Something moves in several steps",
+    "moved-to-itself": "The old name and the new one are the same",
+    "removed-still-declared": "Something is both removed and declared",
+    "removed-and-moved": "Something is both removed and moved",
+    "removed-twice": "A name stands twice among those removed",
+    # policies
+    "policy-violated": "A policy of the project is violated",
+    "bad-policy": "A policy cannot be used",
+    "bad-regular-expression": "A regular expression cannot be used",
+    "duplicate-policy": "Two policies have the same name",
+    "policy-never-applies": "A policy can never apply",
+    # rewriting files
+    "file-not-formattable": "The file cannot be formatted",
+    "file-not-writable": "The file cannot be written",
+    "file-changed-meanwhile": "The file was changed by somebody else",
+    "import-file-exists": "A file of this name is there already",
+    "import-outside-sources": "The file would not belong to the project",
+    "import-of-reference": "A text would become a reference to a variable",
+    "import-loses-variable": "A reference to a variable would be lost",
+    "import-taken-away": "The environment takes away what the target holds",
+    "import-not-possible": "The file does not allow this change",
 }
 
 

@@ -7,12 +7,14 @@
 4. Each settled text remembers how it came about, so that a finding in it can be traced to the file.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from reconciler.config.document import duration
+from reconciler.config.place import Document, Steps
 from reconciler.config.settle import OPENING, Reference, Settled, settle
+from reconciler.diagnostics import Span
 from reconciler.model.definition import CALLBACK_DEFAULTS, DEVICE_TYPE_DEFAULTS, Content, JsonValue
 from reconciler.model.resource import CallbackType
 from reconciler.model.variables import takes_payload
@@ -25,6 +27,7 @@ __all__ = [
     "has_references",
     "item_at",
     "settled",
+    "text_span",
 ]
 
 ContentPath: TypeAlias = tuple[str, ...]
@@ -79,6 +82,15 @@ def item_at(items: Sequence[str], offset: int) -> tuple[int, int]:
     return len(items) - 1, offset
 
 
+def text_span(document: Document, steps: Steps, offset: int | None, length: int) -> Span:
+    """The place of some characters of a text, also of one that is written as a list."""
+    value = document.value_at(steps)
+    if isinstance(value, list) and offset is not None:
+        index, offset = item_at([str(item) for item in value], offset)
+        steps = (*steps, index)
+    return document.span(steps, offset=offset, length=length)
+
+
 def _without_defaults(value: Mapping[str, Any], defaults: Content) -> dict[str, JsonValue]:
     return {
         name: each
@@ -89,24 +101,31 @@ def _without_defaults(value: Mapping[str, Any], defaults: Content) -> dict[str, 
 
 def has_references(content: Content) -> bool:
     """Whether any text of a content holds a reference, complete or not."""
-    return any(OPENING in text for _, text in _texts(content))
+    return bool(_referring(content))
 
 
 def settled(content: Content, values: Mapping[str, str]) -> SettledContent:
     """The content with all references replaced whose values are known."""
-    texts = {path: settle(text, values) for path, text in _texts(content) if OPENING in text}
+    texts = {path: settle(text, values) for path, text in _referring(content)}
     if not texts:
-        return SettledContent(content, {}, ())
+        return SettledContent(content, texts, ())
     result: dict[str, Any] = dict(content)
-    for (name, *inner), each in texts.items():
-        result[name] = {**result[name], inner[0]: each.text} if inner else each.text
+    for path, each in texts.items():
+        if len(path) == 1:
+            result[path[0]] = each.text
+        else:
+            result[path[0]] = {**result[path[0]], path[1]: each.text}
     unresolved = tuple((path, reference) for path, each in texts.items() for reference in each.unresolved)
     return SettledContent(result, texts, unresolved)
 
 
-def _texts(content: Content) -> Iterator[tuple[ContentPath, str]]:
+def _referring(content: Content) -> list[tuple[ContentPath, str]]:
+    """The texts that hold a reference, which most do not."""
+    found: list[tuple[ContentPath, str]] = []
     for name, value in content.items():
         if isinstance(value, str):
-            yield (name,), value
+            if OPENING in value:
+                found.append(((name,), value))
         elif isinstance(value, dict):
-            yield from (((name, inner), each) for inner, each in value.items() if isinstance(each, str))
+            found += [((name, key), each) for key, each in value.items() if isinstance(each, str) and OPENING in each]
+    return found

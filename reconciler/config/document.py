@@ -8,22 +8,38 @@ nothing is converted. What values mean together is checked later, by `config.loa
 2. A secret is never written, only where it is found: `{env: NAME}`.
 3. A callback is described by the class of its channel, so that an editor offers only what can be there.
 4. An override may give any field again; null takes away what the definition says.
+5. Of a policy only the shape is told here; what its fields may be compared with is `config.condition`'s.
 """
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag, TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    RootModel,
+    StringConstraints,
+    Tag,
+    TypeAdapter,
+)
 from pydantic.alias_generators import to_camel
 
+from reconciler.config.field import FIELD_PATTERN, FIELDS
 from reconciler.model.definition import NAME_PATTERN
 
 __all__ = [
     "API_VERSION",
+    "COMPARISONS",
     "DOCUMENTS",
+    "DURATION_PATTERN",
     "BatchUrlCallback",
     "CallbackOverride",
+    "Comparison",
+    "Condition",
     "DeviceTypeDocument",
     "DeviceTypeOverride",
     "EmailCallback",
@@ -32,6 +48,7 @@ __all__ = [
     "EnvironmentReference",
     "Limits",
     "OperatorTarget",
+    "Policy",
     "Project",
     "UrlCallback",
     "duration",
@@ -39,21 +56,26 @@ __all__ = [
 
 API_VERSION: Final = "reconciler/v1"
 
+DURATION_PATTERN: Final = "^[0-9]{1,9}[smhd]$"
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$"), Field(title="name")]
 VariableName: TypeAlias = Annotated[str, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_-]*$")]
+Wildcards: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), Field(title="name, with * for any characters")
+]
 EnvironmentVariableName: TypeAlias = Annotated[
     str,
     StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
     Field(title="name of an environment variable", examples=["RECONCILER_TOKEN"]),
 ]
 Duration: TypeAlias = Annotated[
-    Annotated[int, Field(ge=0, le=0)] | Annotated[str, StringConstraints(pattern="^[0-9]{1,9}[smhd]$")],
+    Annotated[int, Field(ge=0, le=0)] | Annotated[str, StringConstraints(pattern=DURATION_PATTERN)],
     Field(title="duration", examples=["2h", "30m", "1800s"]),
 ]
 Limit: TypeAlias = Annotated[
-    Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern="^(?:100|[0-9]{1,2}(?:\\.[0-9]{1,3})?)%$")],
+    Annotated[int, Field(ge=0, le=999_999_999)]
+    | Annotated[str, StringConstraints(pattern="^(?:100|[0-9]{1,2}(?:\\.[0-9]{1,3})?)%$")],
     Field(title="limit", examples=["30%", 5]),
 ]
 MethodName: TypeAlias = Literal["GET", "POST", "PUT"]
@@ -75,6 +97,10 @@ BaseUrl: TypeAlias = Annotated[
     Field(title="base URL", examples=["http://127.0.0.1:8460"]),
 ]
 Pattern: TypeAlias = Annotated[str, StringConstraints(min_length=1), Field(title="pattern of file names")]
+
+
+_LEFT_OUT: Final[Any] = None
+"""Of a key that may be left out, and whose value is never null."""
 
 
 def duration(text: str | int) -> timedelta:
@@ -106,20 +132,52 @@ class Downlink(_Mapping):
 
 
 class Expectation(_Mapping):
-    """What a callback has to send."""
+    """What a callback has to send; what is left out may be anything. Secrets are written ${secret.NAME}."""
 
-    method: MethodName = Field(default="POST", description="HTTP method.")
-    url: str = Field(default="", description="The whole URL.")
-    headers: dict[str, str] = Field(default={}, description="Headers that must be there, among others.")
-    body: str = Field(default="", description="The body as text.")
-    json_body: JsonValue = Field(default=None, alias="json", description="The body, compared as JSON.")
+    fires: bool = Field(
+        default=_LEFT_OUT,
+        description="false: the message must not fire the callback. Nothing else can be expected then.",
+    )
+    method: MethodName = Field(default=_LEFT_OUT, description="HTTP method.")
+    url: str = Field(
+        default=_LEFT_OUT,
+        description="The whole URL, without login and password; of a batch URL that of a batch with this line alone.",
+    )
+    headers: dict[str, str | None] = Field(
+        default={}, description="Headers that must be there, among others; null for one that must not."
+    )
+    content_type: str = Field(default=_LEFT_OUT, description="The content type of the body.")
+    body: str = Field(default=_LEFT_OUT, description="The body as text.")
+    json_body: JsonValue = Field(
+        default=None, alias="json", description="The body as JSON: all of it, numbers compared as numbers."
+    )
+    line: str = Field(default=_LEFT_OUT, description="Channel batch-url: the line of this message.")
+    recipient: str = Field(default=_LEFT_OUT, description="Channel email: one of those who get it.")
+    recipients: list[str] = Field(default=_LEFT_OUT, description="Channel email: all who get it, in any order.")
+    subject: str = Field(default=_LEFT_OUT, description="Channel email: the subject.")
+    message: str = Field(default=_LEFT_OUT, description="Channel email: the text.")
+    custom: dict[str, bool | int | float | str | None] = Field(
+        default={},
+        description="Fields of the payload by their names, among others; null for one that does not fit the payload.",
+        examples=[{"temperature": 21.5}],
+    )
 
 
 class CallbackTest(_Mapping):
-    """A message, and the request it has to lead to."""
+    """A message, and what it has to lead to."""
 
-    given: dict[str, JsonValue] = Field(description="The fields of a message, such as device, time, seqNumber, data.")
-    expect: Expectation = Field(description="What has to be sent.")
+    name: str = Field(default="", description="For people; without it tests are numbered.")
+    environments: Annotated[list[Wildcards], Field(min_length=1)] = Field(
+        default=_LEFT_OUT,
+        description="The environments where it runs; all of them when it is left out.",
+        examples=[["dev", "prod-*"]],
+    )
+    given: dict[str, JsonValue] = Field(
+        description="A message, with the fields of POST /v1/messages; deviceType and type may be left out, then they "
+        "are the callback's. With duplicate: true it is a further reception.",
+        examples=[{"device": "1C178", "time": 1700000000, "seqNumber": 7, "data": "e80332"}],
+    )
+    expect: Expectation = Field(description="What it leads to.")
 
 
 class _Callback(_Mapping):
@@ -138,7 +196,7 @@ class _Callback(_Mapping):
         description="Fires once for every station that received the message, not once for the message: {duplicate} "
         "tells the repetitions. For data/uplink, data/bidir, service/status and service/geoloc.",
     )
-    tests: list[CallbackTest] = Field(default=[], description="Messages and the requests they have to lead to.")
+    tests: list[CallbackTest] = Field(default=[], description="Messages and what they have to lead to.")
 
 
 class _HttpCallback(_Callback):
@@ -235,7 +293,12 @@ class DeviceTypeDocument(_Mapping):
         examples=["temperature::int:16:little-endian humidity::uint:8 door::bool:7"],
     )
     callbacks: dict[Name, Callback] = Field(default={}, description="The callbacks by their names.")
-    moved: list[Moved] = Field(default=[], description="Callbacks that have a new name. Not supported yet.")
+    moved: list[Moved] = Field(
+        default=[],
+        description="Callbacks that have a new name: they are renamed where they still have the old one, instead of "
+        "being deleted and created. Entries may stay.",
+        examples=[[{"from": "telemetry", "to": "uplink"}]],
+    )
 
 
 # The project
@@ -276,12 +339,19 @@ Target: TypeAlias = Annotated[
 
 
 class Limits(_Mapping):
-    """How much one plan may change: a number of definitions, or a share of what the target holds."""
+    """How much one plan may change: a number of definitions, or a share of those that the project owned before."""
 
     creates: Limit | None = Field(default=None, description="How many definitions may be created.")
-    deletes: Limit | None = Field(default=None, description="How many definitions may be deleted.")
-    updates: Limit | None = Field(default=None, description="How many definitions may be updated.")
-    total: Limit | None = Field(default=None, description="How many definitions may be created, updated or deleted.")
+    deletes: Limit | None = Field(
+        default=None, description="How many definitions may be deleted, or replaced by another type or channel."
+    )
+    updates: Limit | None = Field(
+        default=None,
+        description="How many that are there may change: updated, enabled, disabled, replaced, moved or adopted.",
+    )
+    total: Limit | None = Field(
+        default=None, description="How many definitions may be created, changed or deleted; each counts once."
+    )
 
 
 class CallbackOverride(_Mapping):
@@ -346,6 +416,105 @@ class Environment(_Mapping):
     limits: Limits | None = Field(default=None, description="How much one plan may change here.")
 
 
+# Policies
+
+PolicyFieldName: TypeAlias = Annotated[str, StringConstraints(pattern=FIELD_PATTERN)]
+Bound: TypeAlias = Annotated[int | float | str, Field(title="number or duration", examples=[1024, "30m"])]
+
+
+class Comparison(_Mapping):
+    """What a value has to be, in other ways than by a text; everything that is given has to hold."""
+
+    regex: str = Field(
+        default=_LEFT_OUT,
+        title="regular expression",
+        description="Matches the value anywhere, unless ^ and $ bind it: at most 500 characters, without look-around "
+        "and back references. A text of more than 8192 characters is refused unseen.",
+        examples=["^https://[a-z0-9.-]+/"],
+    )
+    in_: list[str | int | float] = Field(
+        default=_LEFT_OUT,
+        alias="in",
+        min_length=1,
+        description="Texts with wildcards, or numbers, of which one has to fit.",
+        examples=[["url", "batch-url"]],
+    )
+    present: bool = Field(
+        default=_LEFT_OUT,
+        description="Whether there has to be a value at all, or must not be; an empty text is none.",
+    )
+    min: Bound = Field(default=_LEFT_OUT, description="The least that a number or duration may be.")
+    max: Bound = Field(default=_LEFT_OUT, description="The most that a number or duration may be.")
+
+
+COMPARISONS: Final = tuple(field.alias or name for name, field in Comparison.model_fields.items())
+"""The keys of a comparison."""
+
+
+class Condition(RootModel[str | int | float | bool | Comparison]):
+    """What a value has to be: a text, a number, true or false, or a comparison.
+
+    In a text, * stands for any characters and ? for one; dots and slashes are characters like others, so *.example.com
+    fits a.example.com and a.b.example.com, and not example.com. Letters count with their case, except in host.
+    """
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        title="condition",
+        json_schema_extra={"examples": ["*.example.com", {"regex": "^https://"}]},
+    )
+
+
+def _with_names(schema: dict[str, Any]) -> None:
+    """The names of all fields, for editors; that there are no others is said by the pattern of the names."""
+    (value,) = schema["patternProperties"].values()
+    schema["propertyNames"] = {"title": "field of a policy"}
+    schema["properties"] = {
+        name: {**value, "description": field.description, "examples": list(field.examples)}
+        for name, field in FIELDS.items()
+    }
+
+
+class PolicyFields(RootModel[dict[PolicyFieldName, Condition]]):
+    """Fields of a definition, and what each has to be. headers.NAME is a single header."""
+
+    model_config = ConfigDict(strict=True, frozen=True, json_schema_extra=_with_names)
+
+
+class Policy(_Mapping):
+    """A rule that definitions have to obey, as an environment will hold them."""
+
+    name: Name = Field(description="Name of the policy; unique in the project.", examples=["prod-uses-https"])
+    message: Annotated[str, StringConstraints(min_length=1)] = Field(
+        description="What the rule is, and why, for whoever breaks it.", examples=["Production callbacks use https."]
+    )
+    severity: Literal["error", "warning"] = Field(
+        default="error", description="An error refuses the plan, a warning is only told."
+    )
+    environments: Annotated[list[Wildcards], Field(min_length=1)] = Field(
+        default=_LEFT_OUT,
+        description="The environments where it holds; all of them when it is left out.",
+        examples=[["prod", "prod-*"]],
+    )
+    match: PolicyFields = Field(
+        default=_LEFT_OUT,
+        description="Which definitions it is about: those of which all of this is so. Without kind: device-type it is "
+        "about callbacks.",
+        examples=[{"type": "data/*", "key": "tracker/*"}],
+    )
+    require: PolicyFields = Field(
+        default=_LEFT_OUT,
+        description="What each of these fields has to be. A callback whose channel has no such field may lack it.",
+        examples=[{"scheme": "https"}],
+    )
+    forbid: PolicyFields = Field(
+        default=_LEFT_OUT,
+        description="What must not be so at the same time; with several fields, all of them together.",
+        examples=[{"channel": "email"}],
+    )
+
+
 class Project(_Mapping):
     """The project file, reconciler.yaml."""
 
@@ -358,8 +527,23 @@ class Project(_Mapping):
         examples=[["device-types/**/*.yaml"]],
     )
     limits: Limits | None = Field(default=None, description="How much one plan may change, in every environment.")
+    policies: list[Policy] = Field(
+        default=[],
+        description="Rules that all definitions have to obey, as each environment will hold them.",
+    )
     environments: dict[Name, Environment] = Field(default={}, description="The environments by their names.")
-    moved: list[Moved] = Field(default=[], description="Device types that have a new name. Not supported yet.")
+    moved: list[Moved] = Field(
+        default=[],
+        description="Device types that have a new name: they are renamed with their callbacks where they still have "
+        "the old one, instead of being deleted and created. Entries may stay.",
+        examples=[[{"from": "tracker", "to": "cold-chain-tracker"}]],
+    )
+    removed: list[Name] = Field(
+        default=[],
+        description="Device types to delete with their callbacks, wherever the project still has them. Otherwise one "
+        "that no file mentions is left alone.",
+        examples=[["legacy-tracker"]],
+    )
 
 
 DOCUMENTS: Final[Mapping[str, TypeAdapter[Any]]] = {

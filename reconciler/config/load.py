@@ -11,10 +11,11 @@ checked. Rules:
 4. What a device type and its callbacks have to agree on is judged for each environment too; what only some environments
    break names them.
 5. The same rules hold at the engine's door (`model.definition`); here they only get their places.
+6. What an environment will hold is judged by the project's policies (`config.policy`), which the engine does not know.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +28,14 @@ from reconciler.config.content import (
     callback_content,
     device_type_content,
     has_references,
-    item_at,
     settled,
+    text_span,
 )
 from reconciler.config.document import Project
+from reconciler.config.file import collector_paused, read
 from reconciler.config.joint import joint_findings
+from reconciler.config.judge import Judge
+from reconciler.config.moved import moved_findings, moves, removals, removed_findings
 from reconciler.config.overlay import Declared, Layered, layered, override_findings
 from reconciler.config.place import Document, Steps
 from reconciler.config.project import (
@@ -39,7 +43,6 @@ from reconciler.config.project import (
     Variables,
     check_kind,
     load_project,
-    not_supported,
     set_aside,
     sound,
     source_files,
@@ -47,7 +50,6 @@ from reconciler.config.project import (
 )
 from reconciler.config.schema import validate
 from reconciler.config.settle import Reference
-from reconciler.config.source import collector_paused, read
 from reconciler.diagnostics import Diagnostic, Span, has_errors, in_reading_order
 from reconciler.model.definition import (
     CHANNEL_FIELDS,
@@ -73,6 +75,8 @@ class Loaded:
         device_types: those without an error, for the environment that was chosen or is the only one.
         callbacks: likewise.
         files: the names of all files that were read.
+        declared: the device types by their names, as their documents declare them.
+        variables: those of the environment that was chosen or is the only one.
     """
 
     project: Project | None
@@ -82,6 +86,8 @@ class Loaded:
     callbacks: Mapping[Key, Callback]
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...]
+    declared: Mapping[str, Declared] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -104,7 +110,12 @@ def load(
             for scope in scopes:
                 if scope.name is not None:
                     found += override_findings(project.document, scope.name, scope.overrides, sources.declared)
-        checked, others = (_Checked(project.document, scopes) for _ in range(2))
+        everything = (*sources.declared.values(), *sources.others)
+        found += moved_findings(project.document, project.value, everything, complete=sources.complete)
+        found += removed_findings(project.document, project.value, sources.declared)
+        judge = Judge(project.document, project.value, [scope.name for scope in scopes])
+        found += judge.own_findings(sources.declared, complete=sources.complete)
+        checked, others = (_Checked(project.document, scopes, judge) for _ in range(2))
         for declared in sources.declared.values():
             checked.check(declared)
         for declared in sources.others:
@@ -115,7 +126,13 @@ def load(
         one_scope = [scope.name for scope in scopes] == [environment]
         if project.project is not None and one_scope and not has_errors(diagnostics):
             definitions = {key: define(key, content) for key, content in checked.contents.items()}
-            desired = Desired(project.project.name, definitions, _Origins(checked.places))
+            desired = Desired(
+                owner=project.project.name,
+                definitions=definitions,
+                origins=_Origins(definitions.keys(), checked.documents),
+                moved=moves(project.value, sources.declared, definitions),
+                removed=removals(project.value, sources.declared, scopes[0].overrides),
+            )
         return Loaded(
             project=project.project,
             environment=environment if environment in project.environments else None,
@@ -124,6 +141,8 @@ def load(
             callbacks=checked.callbacks,
             diagnostics=_concerning(paths, diagnostics, project, sources) if paths else diagnostics,
             files=(project.file, *sources.files),
+            declared=sources.declared,
+            variables=scopes[0].variables.values if len(scopes) == 1 else {},
         )
 
 
@@ -180,7 +199,6 @@ def _declared(document: Document, found: list[Diagnostic]) -> Declared | None:
     _, faults = validate("DeviceType", document)
     found += (fault.diagnostic for fault in faults)
     value = sound(document.value, faults) if faults else document.value
-    found += not_supported(document, value)
     name = value.get("name")
     return Declared(name if isinstance(name, str) else "", document, value, set_aside(faults))
 
@@ -238,18 +256,21 @@ def _unknown_environment(document: Document, name: str, known: Sequence[str]) ->
 class _Origins(Mapping[Key, Span]):
     """Where each definition is declared; worked out only for those that are asked for."""
 
-    def __init__(self, places: Mapping[Key, tuple[Document, Steps]]) -> None:
-        self._places = places
+    def __init__(self, keys: Collection[Key], documents: Mapping[str, Document]) -> None:
+        self._keys = keys
+        self._documents = documents
 
     def __getitem__(self, key: Key) -> Span:
-        document, steps = self._places[key]
-        return document.key_span(steps) if len(steps) > 1 else document.span(steps)
+        if key not in self._keys:
+            raise KeyError(key)
+        document = self._documents[key.device_type]
+        return document.key_span(("callbacks", key.callback)) if key.callback else document.span(("name",))
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self._places)
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._keys)
 
 
 class _Checked:
@@ -258,20 +279,22 @@ class _Checked:
     Contents and resources are gathered only when there is a single scope; for several there is none that they are of.
     """
 
-    def __init__(self, project: Document, scopes: Sequence[_Scope]) -> None:
+    def __init__(self, project: Document, scopes: Sequence[_Scope], judge: Judge) -> None:
         self.device_types: dict[Key, DeviceType] = {}
         self.callbacks: dict[Key, Callback] = {}
         self.contents: dict[Key, Content] = {}
-        self.places: dict[Key, tuple[Document, Steps]] = {}
+        self.documents: dict[str, Document] = {}
         self._project = project
         self._scopes = scopes
+        self._judge = judge
         self._found: list[Diagnostic] = []
         self._undefined: dict[tuple[Span, str], list[_Scope]] = {}
 
     def check(self, declared: Declared) -> None:
         """Check a device type and its callbacks for every scope; what is the same in all of them only once."""
         plain = dict(_contents(declared.value))
-        constant = {name for name, content in plain.items() if not has_references(content)}
+        several = len(self._scopes) > 1
+        constant = {name for name, content in plain.items() if several and not has_references(content)}
         checked: set[str] = set()
         joint: dict[Diagnostic, list[_Scope]] = {}
         holding: list[_Scope] = []
@@ -285,12 +308,15 @@ class _Checked:
                 unchanged = not layers.overridden and name in constant
                 if not (unchanged and name in checked):
                     self._check_one(Key(declared.name, name), content, layers, scope)
+                elif self._judge:
+                    self._judge.judge_again(Key(declared.name, name), environment=scope.name)
                 if unchanged:
                     checked.add(name)
             for each in joint_findings(layers, contents):
                 joint.setdefault(each, []).append(scope)
         for each, scopes in joint.items():
             self._found.append(each if len(scopes) == len(holding) else _only_in(scopes, each))
+        self._found += self._judge.findings(len(holding))
 
     def _check_one(self, key: Key, content: Content, layers: Layered, scope: _Scope) -> None:
         prefix: Steps = ("callbacks", key.callback) if key.callback else ()
@@ -307,6 +333,9 @@ class _Checked:
         for finding in findings:
             if finding.path not in unresolved | reported_elsewhere and not _follows_from(lost, finding):
                 self._found.append(self._located(finding, prefix, done, layers, scope))
+        if self._judge:
+            unknown = lost.union(path[0] for path in unresolved) if unresolved else lost
+            self._judge.judge(key, done, resource, layers, environment=scope.name, unknown=unknown)
         if resource is None or unresolved or lost or len(self._scopes) > 1:
             return
         if isinstance(resource, Callback):
@@ -314,7 +343,7 @@ class _Checked:
         else:
             self.device_types[key] = resource
         self.contents[key] = done.content
-        self.places[key] = layers.declared.document, prefix or ("name",)
+        self.documents[key.device_type] = layers.declared.document
 
     def _located(
         self, finding: Finding, prefix: Steps, done: SettledContent, layers: Layered, scope: _Scope
@@ -329,14 +358,14 @@ class _Checked:
                 for name in text.names_within(offset, length)
             )
             offset, length = text.origin(offset, length)
-        span = document.key_span(steps) if finding.at_key else _span(document, steps, offset, length)
+        span = document.key_span(steps) if finding.at_key else text_span(document, steps, offset, length)
         return Diagnostic(
             finding.code, finding.summary, finding.detail, finding.help, finding.severity, span, related=related
         )
 
     def _report_unresolved(self, reference: Reference, place: tuple[Document, Steps], scope: _Scope) -> None:
         document, steps = place
-        span = _span(document, steps, reference.start, reference.end - reference.start)
+        span = text_span(document, steps, reference.start, reference.end - reference.start)
         if reference.name is None:
             detail = "A reference to a variable is ${var.name}; the name is made of letters, digits, “_” and “-”."
             self._found.append(diagnostic("bad-variable-reference", detail, span=span))
@@ -348,15 +377,6 @@ class _Checked:
         yield from self._found
         for (span, name), scopes in self._undefined.items():
             yield _undefined_variable(name, span, scopes)
-
-
-def _span(document: Document, steps: Steps, offset: int | None, length: int) -> Span:
-    """The place of some characters of a text, also of one that is written as a list."""
-    value = document.value_at(steps)
-    if isinstance(value, list) and offset is not None:
-        index, offset = item_at([str(item) for item in value], offset)
-        steps = (*steps, index)
-    return document.span(steps, offset=offset, length=length)
 
 
 def _contents(value: Mapping[str, Any]) -> Iterator[tuple[str, Content]]:

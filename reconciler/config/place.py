@@ -1,18 +1,20 @@
 """A YAML document that can tell the place of everything in it.
 
 Values are plain; beside them stand their marks, a tree of the same shape that holds nothing but offsets in the text.
-Lines, columns and source lines are made from them when a message needs them: of 10,000 callbacks most never do.
+Lines, columns and source lines are made from them when a message needs them: of 10,000 callbacks most never do. The
+marks themselves are asked for only then, and not where a cheaper way finds the one place that is needed.
 """
 
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.config.position import extent, within
-from reconciler.diagnostics import Span
+from reconciler.diagnostics import Diagnostic, Span
 
-__all__ = ["Document", "Marks", "Plain", "SourceText", "Steps", "first_offset"]
+__all__ = ["Document", "Marks", "Plain", "Source", "SourceText", "Steps", "first_offset"]
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """What a YAML document holds."""
@@ -39,20 +41,23 @@ class SourceText:
 
     name: str
     text: str
-    _line_starts: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def span(self, start: int, end: int) -> Span:
         """The place of `text[start:end]`, cut at the end of its first line; at least one character wide."""
-        if not self._line_starts:
-            self._line_starts.append(0)
-            self._line_starts.extend(found.end() for found in _LINE_BREAK.finditer(self.text))
-        line = bisect_right(self._line_starts, start)
-        begin = self._line_starts[line - 1]
+        line, begin = self._line(start)
         found = _LINE_BREAK.search(self.text, begin)
         source = self.text[begin : found.start() if found else len(self.text)]
         column = start - begin
         width = min(end - begin, len(source)) - column
         return Span(self.name, line, column + 1, column + 1 + max(width, 1), source)
+
+    def _line(self, at: int) -> tuple[int, int]:
+        """The number of the line that a character stands on, and where that line begins."""
+        if "\r" not in self.text:
+            return self.text.count("\n", 0, at) + 1, self.text.rfind("\n", 0, at) + 1
+        starts = [0, *(found.end() for found in _LINE_BREAK.finditer(self.text))]
+        line = bisect_right(starts, at)
+        return line, starts[line - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,11 @@ class Document:
 
     source: SourceText
     value: Plain
-    _marks: Marks = field(repr=False, compare=False)
+    marks: Callable[[], Marks] = field(repr=False, compare=False)
+    _offsets: Callable[[Steps], tuple[int, int | None] | None] = field(
+        default=lambda steps: None, repr=False, compare=False
+    )
+    """Where the last key on a way begins, and the value behind it on its line; None when only the marks can tell."""
 
     def span(self, steps: Steps = (), *, offset: int | None = None, length: int = 1) -> Span:
         """The place of a value; of `length` characters of it from `offset` on.
@@ -88,12 +97,12 @@ class Document:
 
     def holds(self, steps: Steps) -> bool:
         """Whether there is a value at the end of the way."""
-        return self._find(steps)[3]
+        return self._follow(steps)[1] == len(steps)
 
     def value_at(self, steps: Steps) -> Plain:
         """The value at the end of the way; None when there is nothing, or null."""
-        value, _, _, found = self._find(steps)
-        return value if found else None
+        value, taken = self._follow(steps)
+        return value if taken == len(steps) else None
 
     def written(self, steps: Steps) -> str:
         """A scalar as text: a text as it is, a number or flag as it was written (1.10 is not 1.1)."""
@@ -111,19 +120,54 @@ class Document:
         whole = extent(self.source.text, start, text)
         return self.source.span(whole.start, whole.end)
 
+    def _follow(self, steps: Steps) -> tuple[Plain, int]:
+        """The value at the end of the way, or the last there is, and how many steps lead to it."""
+        value = self.value
+        for taken, step in enumerate(steps):
+            if isinstance(value, dict) and isinstance(step, str) and step in value:
+                value = value[step]
+                continue
+            if isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+                value = value[step]
+                continue
+            return value, taken
+        return value, len(steps)
+
     def _find(self, steps: Steps) -> tuple[Plain, tuple[int, str] | None, Marks, bool]:
         """The value at the end of the way, or the last there is, with its key and marks, and whether it is the end."""
-        value, key, marks = self.value, None, self._marks
-        for step in steps:
-            if not isinstance(marks, tuple):
-                return value, key, marks, False
-            if isinstance(value, dict) and isinstance(step, str) and step in value:
+        value, taken = self._follow(steps)
+        way = steps[:taken]
+        key, marks = self._found_again(value, way) or self._marked(way)
+        return value, key, marks, taken == len(steps)
+
+    def _found_again(self, value: Plain, way: Steps) -> tuple[tuple[int, str], Marks] | None:
+        """The key and the first mark of the value at the end of the way, if they can be had without all the others."""
+        found = self._offsets(way)
+        if found is None:
+            return None
+        start, behind = found
+        if isinstance(value, (dict, list)):
+            return (start, str(way[-1])), ()
+        return None if behind is None else ((start, str(way[-1])), behind)
+
+    def _marked(self, way: Steps) -> tuple[tuple[int, str] | None, Marks]:
+        """The key, if there is one, and the marks of the value at the end of the way."""
+        value, key, marks = self.value, None, self.marks()
+        for step in way:
+            assert isinstance(marks, tuple), "marks have the shape of the value"
+            if isinstance(value, dict) and isinstance(step, str):
                 index = 1 + 2 * list(value).index(step)
                 key = first_offset(marks[index]), step
                 value, marks = value[step], marks[index + 1]
-            elif isinstance(value, list) and isinstance(step, int) and 0 <= step < len(value):
+            elif isinstance(value, list) and isinstance(step, int):
                 value, marks = value[step], marks[1 + step]
                 key = None
-            else:
-                return value, key, marks, False
-        return value, key, marks, True
+        return key, marks
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a file held, and what is wrong with it as YAML."""
+
+    documents: tuple[Document, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()

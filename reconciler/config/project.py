@@ -14,9 +14,9 @@ from typing import Any, Final, cast
 
 from reconciler.config.codes import diagnostic
 from reconciler.config.document import API_VERSION, DOCUMENTS, Project
+from reconciler.config.file import read
 from reconciler.config.place import Document, Plain, Steps
 from reconciler.config.schema import Fault, validate
-from reconciler.config.source import read
 from reconciler.diagnostics import Diagnostic, Severity
 from reconciler.grammar.escape import LONE_SURROGATE
 
@@ -26,7 +26,6 @@ __all__ = [
     "Variables",
     "check_kind",
     "load_project",
-    "not_supported",
     "set_aside",
     "sound",
     "source_files",
@@ -92,7 +91,6 @@ def load_project(root: Path) -> LoadedProject:
     model, faults = validate("Project", document)
     found += (fault.diagnostic for fault in faults)
     value = sound(cast("Mapping[str, Plain]", document.value), faults)
-    found += not_supported(document, value)
     found += _promotion_findings(document, value.get("environments", {}))
     project = model if isinstance(model, Project) else None
     return LoadedProject(path.parent, name, document, project, value, tuple(found))
@@ -151,7 +149,10 @@ def set_aside(faults: Sequence[Fault]) -> dict[str, frozenset[str]]:
 
 
 def sound(value: Mapping[str, Plain], faults: Sequence[Fault]) -> dict[str, Any]:
-    """The document without its faulty parts: a key, a callback or an override, never more than is needed."""
+    """The document without its faulty parts: a key, a callback or an override, never more than is needed.
+
+    Of lists whose items stand for themselves, a faulty item becomes None, so that the others keep their places.
+    """
     rest: dict[str, Any] = dict(value)
     for fault in faults:
         rest = _without(rest, _part_at_fault(fault))
@@ -176,6 +177,8 @@ def _part_at_fault(fault: Fault) -> Steps:
             return ()
         case ("environments", _, *_):
             return steps[:3]
+        case ("moved" | "removed" | "policies", int(), *_):
+            return steps[:2]
         case _:
             return steps[:1]
 
@@ -184,17 +187,12 @@ def _without(value: Any, steps: Steps) -> Any:
     match steps:
         case (key,) if isinstance(value, dict):
             return {name: each for name, each in value.items() if name != key}
+        case (index,) if isinstance(value, list):
+            return [None if at == index else each for at, each in enumerate(value)]
         case (key, *rest) if isinstance(value, dict) and key in value:
             return {**value, key: _without(value[key], tuple(rest))}
         case _:
             return value
-
-
-def not_supported(document: Document, value: Mapping[str, Any]) -> Iterator[Diagnostic]:
-    """What the file format has and the program does not do yet."""
-    if value.get("moved"):
-        detail = "Renaming by moved entries is part of the file format, but not supported yet."
-        yield diagnostic("not-supported-yet", detail, span=document.key_span(("moved",)))
 
 
 def _promotion_findings(document: Document, environments: Mapping[str, Any]) -> Iterator[Diagnostic]:

@@ -1,7 +1,7 @@
-"""The published JSON Schemas, generated from `config.document`, and the reference of all fields.
+"""The published JSON Schemas, generated from `config.document` and `codec.plan_form`, and the reference of all fields.
 
 1. Schemas are Draft 2020-12, committed in `schemas/`, and never edited there: a test compares.
-2. What a class says is said once: descriptions, examples and defaults are those of `config.document`.
+2. What a class says is said once: descriptions, examples and defaults are its own.
 3. A callback is described by its channel (`if` and `then`, not `oneOf`), so that editors and messages speak of the
    one that was meant.
 """
@@ -11,33 +11,42 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from reconciler.config.document import DOCUMENTS
+from reconciler.codec.plan import FORMAT
+from reconciler.config.document import API_VERSION, DOCUMENTS
 
-__all__ = ["FILE_NAMES", "published", "schema_of"]
+__all__ = ["FILE_NAMES", "PUBLISHED", "published", "schema_of"]
 
 FILE_NAMES: Final[Mapping[str, str]] = {
     "Project": "project.v1.schema.json",
     "DeviceType": "device-type.v1.schema.json",
 }
-"""The name of each document's schema in `schemas/`."""
+"""The name of the schema in `schemas/`, of each kind of document that people write."""
+
+PUBLISHED: Final[Mapping[str, str]] = {**FILE_NAMES, "Plan": "plan.schema.json"}
+"""Of everything that has one: what `plan -o` saves, too."""
 
 _Schema: TypeAlias = dict[str, Any]
 
 
-@lru_cache(maxsize=len(FILE_NAMES))
+@lru_cache(maxsize=len(PUBLISHED))
 def schema_of(kind: str) -> _Schema:
     """The JSON Schema of a kind of document."""
-    schema = _tidied(DOCUMENTS[kind].json_schema(by_alias=True))
+    if kind == "Plan":
+        from reconciler.codec.plan_form import PLAN  # of no use to the verbs that read what people write
+
+        form, version = PLAN.json_schema(by_alias=True), FORMAT
+    else:
+        form, version = DOCUMENTS[kind].json_schema(by_alias=True), API_VERSION
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"{kind} (reconciler/v1)",
-        **schema,
+        "title": f"{kind} ({version})",
+        **_tidied(form),
     }
 
 
 def published() -> Mapping[str, str]:
     """The files of `schemas/`, name → text."""
-    files = {FILE_NAMES[kind]: json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n" for kind in FILE_NAMES}
+    files = {name: json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n" for kind, name in PUBLISHED.items()}
     return {**files, "README.md": _reference()}
 
 
@@ -55,7 +64,7 @@ def _tidied(node: Any) -> Any:
         and not (key == "default" and value in (None, "", {}, []))
     }
     if "discriminator" in tidy:
-        return _by_channel(tidy)
+        return _by_word(tidy)
     if "patternProperties" in tidy:
         ((pattern, values),) = tidy.pop("patternProperties").items()
         tidy["propertyNames"] = {"pattern": pattern, **tidy.get("propertyNames", {})}
@@ -69,18 +78,22 @@ def _tidied(node: Any) -> Any:
     return _nullable(tidy)
 
 
-def _by_channel(tidy: _Schema) -> _Schema:
+_DISCRIMINATORS: Final[Mapping[str, str]] = {"channel": "How a message is sent.", "kind": "What is done."}
+
+
+def _by_word(tidy: _Schema) -> _Schema:
+    name: str = tidy["discriminator"]["propertyName"]
     mapping: Mapping[str, str] = tidy["discriminator"]["mapping"]
     return {
         "type": "object",
-        "required": ["channel"],
-        "properties": {"channel": {"enum": list(mapping), "description": "How a message is sent."}},
+        "required": [name],
+        "properties": {name: {"enum": list(mapping), "description": _DISCRIMINATORS[name]}},
         "allOf": [
             {
-                "if": {"properties": {"channel": {"const": channel}}, "required": ["channel"]},
+                "if": {"properties": {name: {"const": word}}, "required": [name]},
                 "then": {"$ref": reference},
             }
-            for channel, reference in mapping.items()
+            for word, reference in mapping.items()
         ],
     }
 
@@ -114,14 +127,24 @@ def _reference() -> str:
     lines = [
         "# File format",
         "",
-        "Generated from `reconciler/config/document.py`; do not edit. The JSON Schemas beside this page are the same,",
-        "for editors: the first line of a file names its schema.",
+        "Generated from `reconciler/config/document.py` and, for saved plans, `reconciler/codec/plan_form.py`; do not",
+        "edit. The JSON Schemas beside this page are the same, for editors: the first line of a file names its schema.",
     ]
-    for kind, file_name in FILE_NAMES.items():
+    for kind, file_name in PUBLISHED.items():
         schema = schema_of(kind)
         lines += ["", f"## {kind}", "", f"[{file_name}]({file_name})", "", *_fields(schema, schema["$defs"])]
         for name, definition in schema["$defs"].items():
             if "properties" not in definition:
+                if "description" in definition and "anyOf" in definition:
+                    value = _value_in_words({"anyOf": definition["anyOf"]})
+                    lines += [
+                        "",
+                        f"### {name} in {kind}",
+                        "",
+                        definition["description"],
+                        "",
+                        f"It is written as {value}.",
+                    ]
                 continue
             lines += [
                 "",
@@ -163,7 +186,7 @@ def _value_in_words(field: _Schema) -> str:
         case {"then": {"$ref": str(one)}, "else": {"$ref": str(other)}}:
             return f"{other.rpartition('/')[2]} or {one.rpartition('/')[2]}"
         case {"allOf": list(branches)}:
-            return " or ".join(branch["then"]["$ref"].rpartition("/")[2] for branch in branches)
+            return " or ".join(dict.fromkeys(branch["then"]["$ref"].rpartition("/")[2] for branch in branches))
         case {"anyOf": list(alternatives)}:
             return " or ".join(dict.fromkeys(_value_in_words(each) for each in alternatives))
         case {"const": constant}:

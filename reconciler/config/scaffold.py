@@ -55,7 +55,7 @@ callbacks:
       - given: {{device: "1C178", time: 1700000000, seqNumber: 7, data: "e80332"}}
         expect:
           method: POST
-          url: "http://127.0.0.1:9000/uplink/1C178"
+          url: "http://${{var.host}}/uplink/1C178"
           json: {{device: "1C178", time: 1700000000, seq: 7, temperature: 1000, humidity: 50}}
 """
 
@@ -77,6 +77,7 @@ jobs:
           python-version: "3.12"
       - run: pip install reconciler
       - run: reconciler validate --format github
+      - run: reconciler test
 
   # Set the repository variable RECONCILER_PLAN to the name of an environment whose engine can be reached from here.
   plan:
@@ -92,6 +93,11 @@ jobs:
       - run: reconciler plan -e "${{ vars.RECONCILER_PLAN }}"
         env:
           RECONCILER_TOKEN: ${{ secrets.RECONCILER_TOKEN }}
+"""
+
+_IGNORED: Final = """\
+# What the last apply of each environment did: for `apply --resume` on this machine, of no use on another.
+/journal/
 """
 
 
@@ -114,5 +120,6 @@ def scaffold(name: str) -> Mapping[str, str]:
         PROJECT_FILE: _PROJECT.replace("PROJECT-NAME", name),
         "device-types/tracker.yaml": _TRACKER,
         ".github/workflows/callbacks.yml": _WORKFLOW,
+        ".reconciler/.gitignore": _IGNORED,
         **{f"{_SCHEMAS}/{file}": schemas[file] for file in FILE_NAMES.values()},
     }

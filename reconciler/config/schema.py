@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from reconciler.config.codes import diagnostic
 from reconciler.config.document import DOCUMENTS
+from reconciler.config.field import FIELDS
 from reconciler.config.place import Document, Steps
 from reconciler.config.published import schema_of
 from reconciler.diagnostics import Diagnostic, Span
@@ -65,6 +66,8 @@ def _explained(error: _Error, document: Document) -> Iterator[Fault]:
             known = error.schema.get("properties", {})
             for key in error.instance.keys() - known.keys():
                 yield _unknown_key((*steps, key), list(known), document)
+        case "pattern" if error.schema.get("title") == "field of a policy":
+            yield _unknown_key((*steps, error.instance), list(FIELDS), document)
         case "pattern" if error.absolute_schema_path[-2] == "propertyNames":
             yield _bad_name((*steps, error.instance), document, document.key_span((*steps, error.instance)))
         case "pattern" if error.schema.get("title") == "name":

@@ -7,7 +7,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["OPENING", "Reference", "Settled", "references", "settle"]
@@ -41,7 +41,8 @@ class Settled:
 
     text: str
     unresolved: tuple[Reference, ...]
-    _pieces: tuple[_Piece, ...]
+    _written: str = field(compare=False, repr=False)
+    _values: Mapping[str, str] = field(compare=False, repr=False)
 
     def origin(self, offset: int, length: int) -> tuple[int, int]:
         """Offset and length, in the text as written, of some characters of the settled one."""
@@ -64,6 +65,20 @@ class Settled:
             shift = piece.reference.end - piece.end
         return offset + shift
 
+    @property
+    def _pieces(self) -> tuple[_Piece, ...]:
+        """What became of the values; worked out for findings alone."""
+        pieces: list[_Piece] = []
+        behind = size = 0
+        for reference in references(self._written):
+            value = self._values.get(reference.name or "")
+            if value is not None:
+                start = size + reference.start - behind
+                size = start + len(value)
+                behind = reference.end
+                pieces.append(_Piece(start, size, reference))
+        return tuple(pieces)
+
 
 def references(text: str) -> tuple[Reference, ...]:
     """Every reference to a variable, in order."""
@@ -72,20 +87,10 @@ def references(text: str) -> tuple[Reference, ...]:
 
 def settle(text: str, values: Mapping[str, str]) -> Settled:
     """The text with the references replaced whose values are known; the others stay."""
-    parts: list[str] = []
-    pieces: list[_Piece] = []
-    unresolved: list[Reference] = []
-    behind = size = 0
-    for reference in references(text):
-        value = None if reference.name is None else values.get(reference.name)
-        if value is None:
-            unresolved.append(reference)
-            continue
-        before = text[behind : reference.start]
-        start = size + len(before)
-        size = start + len(value)
-        parts += before, value
-        pieces.append(_Piece(start, size, reference))
-        behind = reference.end
-    parts.append(text[behind:])
-    return Settled("".join(parts), tuple(unresolved), tuple(pieces))
+    unresolved: tuple[Reference, ...] = ()
+    try:
+        settled = _REFERENCE.sub(lambda found: values[found["name"]], text)
+    except KeyError:
+        settled = _REFERENCE.sub(lambda found: values.get(found["name"], found[0]), text)
+        unresolved = tuple(each for each in references(text) if each.name is None or each.name not in values)
+    return Settled(settled, unresolved, text, values)

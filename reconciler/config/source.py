@@ -1,32 +1,30 @@
-"""Files ⇄ YAML documents whose every key and value knows its place. The only user of PyYAML and ruamel.yaml.
+"""Texts → YAML documents whose every key and value knows its place. The only user of PyYAML.
 
 What is only read goes through libyaml's composer (PyYAML's C classes; its pure ones where libyaml is missing) and the
-constructor here: 0.7 s for 10,000 definitions, where ruamel's round trip takes 28 s. Rules:
+constructor here: 0.5 s for 10,000 definitions, where ruamel's round trip takes 28 s; most files do not need even that
+(`config.file`). What is rewritten is read once more, as nodes that know where they end (`nodes`, `config.layout`).
+Rules:
 
-1. Scalars are those of the YAML 1.2 core schema (YAML 1.2.2 section 10.3): `yes`, `on`, `12:30` and `2023-01-01` are
-   texts, `010` is ten, `0o10` eight.
+1. Scalars are those of the YAML 1.2 core schema (`config.scalar`).
 2. A mapping has text keys, each once. A duplicate is reported with both places; the first one counts.
 3. Tags are refused: nothing in a file may choose what is built from it.
 4. Anchors and aliases may be used, and `<<` merges mappings: an explicit key wins over a merged one, an earlier mapping
    over a later one. YAML 1.2 has no merge key, but ruamel and editors apply it, and people rely on it.
-5. A file cannot be costly: at most 4 MiB, 64 levels, and 20,000 values repeated by aliases. libyaml itself has no
+5. A text cannot be costly: at most 64 levels, and 20,000 values repeated by aliases. libyaml itself has no
    limit of levels, and crashes the process at some hundred thousand.
 6. A file may hold several documents; those that hold nothing at all are passed over.
 7. A mistake is a diagnostic. After a syntax error nothing more is known of a file; after any other, all is.
 
-Reading keeps one number per key and value, its offset in the text; `config.place` makes lines and columns of it.
+Composing keeps one number per key and value, its offset in the text; `config.place` makes lines and columns of it.
 """
 
-import gc
 import re
-import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import yaml
+from yaml import events
 from yaml.composer import Composer
 from yaml.error import MarkedYAMLError, YAMLError
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -34,67 +32,23 @@ from yaml.parser import Parser
 from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
 
+from reconciler.config import layout
 from reconciler.config.codes import diagnostic
-from reconciler.config.place import Document, Marks, Plain, SourceText, first_offset
+from reconciler.config.place import Document, Marks, Plain, Source, SourceText, first_offset
 from reconciler.config.position import extent
+from reconciler.config.scalar import MAX_DIGITS, NUMBER_START, WORDS, is_number, plain_scalar
 from reconciler.diagnostics import Diagnostic, Span
 from reconciler.grammar.escape import LONE_SURROGATE
 
-__all__ = ["HAVE_LIBYAML", "MAX_BYTES", "MAX_DEPTH", "MAX_REPEATED", "Source", "collector_paused", "parse", "read"]
+__all__ = ["HAVE_LIBYAML", "MAX_DEPTH", "MAX_REPEATED", "nodes", "parse"]
 
 HAVE_LIBYAML: Final[bool] = yaml.__with_libyaml__
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 64
 MAX_REPEATED: Final = 20_000
-_MAX_DIGITS: Final = 100
 
 # PyYAML's nodes: their stubs leave out what the composers put in.
 _Node: TypeAlias = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a file held; `complete` unless a syntax error ended the reading."""
-
-    documents: tuple[Document, ...] = ()
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keeps the cyclic collector off while much is built that stays: it would rescan it all, for half of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            # What was built counts as old, instead of being scanned at once: 0.3 s for 10,000 callbacks.
-            gc.freeze()
-            gc.unfreeze()
-            gc.enable()
-
-
-def read(path: Path, *, name: str) -> Source:
-    """The documents of a file that people know as `name`."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            detail = f"{name} is a folder, a pipe or a device, and a file is needed."
-            return Source(diagnostics=(diagnostic("file-unreadable", detail, file=name),))
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        return _unreadable(error, name)
-    if len(data) > MAX_BYTES:
-        detail = f"{name} holds more than {MAX_BYTES // 1024 // 1024} MiB. No file of definitions needs that many."
-        help = "Split it into several files; `sources` of the project file takes patterns."
-        return Source(diagnostics=(diagnostic("file-too-large", detail, help=help, file=name),))
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        return _not_utf8(data, error, name)
-    return parse(text, name=name)
 
 
 def parse(text: str, *, name: str, accelerated: bool = HAVE_LIBYAML) -> Source:
@@ -108,7 +62,7 @@ def parse(text: str, *, name: str, accelerated: bool = HAVE_LIBYAML) -> Source:
             node = composer.get_node()
             value, marks = constructor.document(node)
             if value is not None:
-                documents.append(Document(source, value, marks))
+                documents.append(Document(source, value, partial(_given, marks)))
     except _Refused as refused:
         return Source(diagnostics=(*constructor.found, refused.diagnostic(source)))
     except YAMLError as error:
@@ -118,6 +72,56 @@ def parse(text: str, *, name: str, accelerated: bool = HAVE_LIBYAML) -> Source:
         help = "Write a document, or take the file away."
         return Source(diagnostics=(diagnostic("empty-file", detail, help=help, file=name),))
     return Source(tuple(documents), tuple(constructor.found))
+
+
+def _given(marks: Marks) -> Marks:
+    return marks
+
+
+def nodes(text: str, *, accelerated: bool = HAVE_LIBYAML) -> tuple[layout.Node, ...]:
+    """The root of each document, those that hold nothing included; of a text that `parse` reads without an error."""
+    reader: _Node = _LibyamlComposer(text) if accelerated else _PureComposer(text)
+    roots: list[layout.Node] = []
+    while not isinstance(event := reader.get_event(), events.StreamEndEvent):
+        if isinstance(event, events.NodeEvent):
+            roots.append(_node(reader, event, text))
+    return tuple(roots)
+
+
+def _node(reader: _Node, event: _Node, text: str) -> layout.Node:
+    """The node that an event begins."""
+    start, end = event.start_mark.index, event.end_mark.index
+    match event:
+        case events.ScalarEvent():
+            style = event.style or ""
+            if style in _BLOCK_STYLES:
+                begin = layout.behind_anchor(text, layout.ScalarNode(start, end, style, "", event.anchor))
+                end = layout.block_scalar_end(text, begin, end)
+            return layout.ScalarNode(start, end, style, event.value, event.anchor)
+        case events.AliasEvent():
+            return layout.Alias(start, end, event.anchor or "")
+        case events.MappingStartEvent():
+            entries: list[tuple[layout.Node, layout.Node]] = []
+            inner: _Node = reader.get_event()
+            while not isinstance(inner, events.MappingEndEvent):
+                key = _node(reader, inner, text)
+                entries.append((key, _node(reader, reader.get_event(), text)))
+                inner = reader.get_event()
+            end = _end(inner) if event.flow_style else entries[-1][1].end
+            return layout.MappingNode(start, end, bool(event.flow_style), entries, event.anchor)
+        case _:
+            items: list[layout.Node] = []
+            inner = reader.get_event()
+            while not isinstance(inner, events.SequenceEndEvent):
+                items.append(_node(reader, inner, text))
+                inner = reader.get_event()
+            end = _end(inner) if event.flow_style else items[-1].end
+            return layout.SequenceNode(start, end, bool(event.flow_style), items, event.anchor)
+
+
+def _end(event: _Node) -> int:
+    end: int = event.end_mark.index
+    return end
 
 
 # Text to nodes
@@ -170,31 +174,9 @@ if HAVE_LIBYAML:
 
 # Nodes to values
 
-_NUMBER_START = frozenset("+-.0123456789")
-_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(
-    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-)
-_WORDS: Final[Mapping[str, bool | None]] = {
-    "": None,
-    "~": None,
-    **dict.fromkeys(("null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
 _MERGE = "<<"
+_BLOCK_STYLES: Final = frozenset("|>")
 _TAG = re.compile(r"![^\s,\[\]{}]*")
-
-
-def _number(text: str) -> int | float | str:
-    """The number that a plain scalar stands for, or its text if it is none."""
-    if _INTEGER.fullmatch(text):
-        if text[:2] == "0o":
-            return int(text[2:], 8)
-        return int(text, 16) if text[:2] == "0x" else int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    return text
 
 
 class _Constructor:
@@ -234,16 +216,16 @@ class _Constructor:
                 self._report_half_character(node)
                 return LONE_SURROGATE.sub("\ufffd", text)
             return text
-        if text in _WORDS:
-            return _WORDS[text]
-        if text[0] not in _NUMBER_START:
+        if text in WORDS:
+            return WORDS[text]
+        if text[0] not in NUMBER_START:
             return text
-        if len(text) > _MAX_DIGITS and (_INTEGER.fullmatch(text) or _FLOAT.fullmatch(text)):
-            detail = f"It has {len(text)} characters; a number may have {_MAX_DIGITS}."
+        if len(text) > MAX_DIGITS and is_number(text):
+            detail = f"It has {len(text)} characters; a number may have {MAX_DIGITS}."
             help = "Put it in quotes if it is meant as a text."
             self._report("yaml-number-too-long", node, detail, help=help)
             return text
-        return _number(text)
+        return plain_scalar(text)
 
     def _sequence(self, node: _Node) -> tuple[Plain, Marks]:
         values: list[Plain] = []
@@ -368,24 +350,6 @@ _ANY_ADVICE: Final = (
     "Texts that begin with a brace or bracket, or hold a colon and a blank, need quotes; "
     "keys of one mapping begin in the same column."
 )
-
-
-def _unreadable(error: OSError, name: str) -> Source:
-    if isinstance(error, FileNotFoundError):
-        return Source(diagnostics=(diagnostic("file-not-found", f"There is no file {name}.", file=name),))
-    reason = error.strerror or type(error).__name__
-    detail = f"{name} could not be opened: {reason}."
-    return Source(diagnostics=(diagnostic("file-unreadable", detail, file=name),))
-
-
-def _not_utf8(data: bytes, error: UnicodeDecodeError, name: str) -> Source:
-    before = data[: error.start].decode()
-    rest = data[error.start : error.start + 200].decode("utf-8", "replace")
-    source = SourceText(name, (before + rest).removeprefix("\ufeff"))
-    start = len(source.text) - len(rest)
-    detail = f"Byte {error.start + 1} of the file, 0x{data[error.start]:02x}, does not begin or continue a character."
-    help = "Save the file as UTF-8."
-    return Source(diagnostics=(diagnostic("file-not-utf8", detail, help=help, span=source.span(start, start + 1)),))
 
 
 def _syntax_error(error: YAMLError, source: SourceText) -> Diagnostic:

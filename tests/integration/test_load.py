@@ -130,6 +130,76 @@ class TestDesired:
         assert load(Path(), environ={}, environment="dev").callbacks[TELEMETRY].enabled
 
 
+PROD = """\
+  prod:
+    target: {engine: "http://127.0.0.1:8461"}
+    variables: {host: ingest.example.com}
+    overrides: OVERRIDES
+"""
+RENAMED = """\
+moved: [{from: sensor, to: tracker}]
+removed: [legacy]
+"""
+
+
+class TestMoved:
+    def with_entries(self, project: Path, *, overrides: str = "{}") -> None:
+        text = (project / "reconciler.yaml").read_text() + PROD.replace("OVERRIDES", overrides) + RENAMED
+        tracker = (project / "device-types/tracker.yaml").read_text() + "moved: [{from: data, to: telemetry}]\n"
+        write(project, {"reconciler.yaml": text, "device-types/tracker.yaml": tracker})
+
+    def test_keys_are_whole(self, project: Path) -> None:
+        self.with_entries(project)
+        desired = load(Path(), environ={}, environment="dev").desired
+        assert desired is not None
+        assert desired.moved == {Key("sensor"): TRACKER, Key("tracker", "data"): TELEMETRY}
+        assert desired.removed == {"legacy"}
+
+    @pytest.mark.parametrize(
+        ("overrides", "moved", "removed"),
+        [
+            ("{}", {Key("sensor"): TRACKER, Key("tracker", "data"): TELEMETRY}, frozenset({"legacy"})),
+            ("{tracker: {callbacks: {telemetry: null}}}", {Key("sensor"): TRACKER}, frozenset({"legacy"})),
+            ("{tracker: null}", {}, frozenset({"legacy", "tracker"})),
+        ],
+    )
+    def test_what_an_environment_takes_away_is_gone_and_nothing_moves_there(
+        self, project: Path, overrides: str, moved: Mapping[Key, Key], removed: frozenset[str]
+    ) -> None:
+        self.with_entries(project, overrides=overrides)
+        desired = load(Path(), environ={}, environment="prod").desired
+        assert desired is not None
+        assert (desired.moved, desired.removed) == (moved, removed)
+
+    def test_a_project_without_entries_has_none(self, project: Path) -> None:
+        desired = load(Path(), environ={}, environment="dev").desired
+        assert desired is not None
+        assert (desired.moved, desired.removed) == ({}, frozenset())
+
+
+class TestPolicies:
+    def with_policy(self, project: Path, severity: str) -> Loaded:
+        rule = f"{{name: https, severity: {severity}, require: {{scheme: https}}, message: Use https.}}"
+        text = (project / "reconciler.yaml").read_text()
+        write(project, {"reconciler.yaml": f"{text}policies: [{rule}]\n"})
+        return load(Path(), environ={}, environment="dev")
+
+    def test_one_that_is_violated_gives_nothing_to_apply(self, project: Path) -> None:
+        loaded = self.with_policy(project, "error")
+        assert codes(loaded) == ["policy-violated"]
+        assert loaded.desired is None
+
+    def test_one_that_only_warns_does(self, project: Path) -> None:
+        loaded = self.with_policy(project, "warning")
+        assert codes(loaded) == ["policy-violated"]
+        assert loaded.desired is not None
+
+    def test_what_is_violated_concerns_the_file_of_the_definition(self, project: Path) -> None:
+        self.with_policy(project, "error")
+        for path, found in (("device-types", ["policy-violated"]), ("reconciler.yaml", [])):
+            assert codes(load(Path(), environ={}, paths=[Path(path)])) == found
+
+
 class TestFiles:
     def test_all_that_were_read_are_listed(self, project: Path) -> None:
         assert load(Path(), environ={}).files == ("reconciler.yaml", "device-types/tracker.yaml")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.config.source import MAX_BYTES, read
+from reconciler.config.file import MAX_BYTES, read
 
 
 def code_of(path: Path) -> str:

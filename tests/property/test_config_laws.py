@@ -339,7 +339,7 @@ _DOCUMENT_KEYS = st.sampled_from(
     [
         *("name", "kind", "callbacks", "payload", "keepAlive", "downlink", "moved", "sources", "environments", "x"),
         *("c", "url", "channel", "type", "headers", "target", "variables", "overrides", "t", "dev", "env", "mode"),
-        *("body", "promotesFrom"),
+        *("body", "promotesFrom", "removed", "from", "to", "policies", "match", "require"),
     ]
 )
 _DOCUMENTS: st.SearchStrategy[Plain] = st.recursive(

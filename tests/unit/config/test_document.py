@@ -145,7 +145,7 @@ def test_each_channel_has_its_own_fields(callback: Mapping[str, object], *, good
         (
             "limits",
             [{"deletes": "30%", "updates": 5, "total": "12.5%", "creates": 0}, {}],
-            [{"deletes": "130%"}, {"deletes": -1}],
+            [{"deletes": "130%"}, {"deletes": -1}, {"deletes": 1_000_000_000}],
         ),
         ("limits", [], [{"deletes": 0.5}, {"deletes": True}, {"moves": "1%"}, "30%"]),
     ],
@@ -153,6 +153,49 @@ def test_each_channel_has_its_own_fields(callback: Mapping[str, object], *, good
 def test_environments(field: str, good: list[object], bad: list[object]) -> None:
     def document(value: object) -> object:
         return {**PROJECT, "environments": {"dev": {**ENVIRONMENT, field: value}}}
+
+    assert [value for value in good if not accepts("Project", document(value))] == []
+    assert [value for value in bad if accepts("Project", document(value))] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("moved", [[], [{"from": "a", "to": "b"}]], [{}, [{"from": "a"}], [{"from": "a", "to": "b", "x": 1}], None]),
+        ("removed", [[], ["a", "b.c"]], ["a", ["a b"], [1], [None], None, {}]),
+        ("policies", [[]], [{}, "*.yaml", [5], [{}], None]),
+        ("limits", [{"creates": 1, "updates": "0%", "deletes": "12.5%", "total": "100%"}, None], [{"moves": 1}, 5]),
+    ],
+)
+def test_a_project(field: str, good: list[object], bad: list[object]) -> None:
+    assert [value for value in good if not accepts("Project", {**PROJECT, field: value})] == []
+    assert [value for value in bad if accepts("Project", {**PROJECT, field: value})] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("name", ["a"], ["", "a b", 1, None]),
+        ("message", ["m"], ["", 1, None]),
+        ("severity", ["error", "warning"], ["fatal", None]),
+        ("environments", [["prod", "p*"]], [[], "prod", [""], [1], None, ["x" * 201]]),
+        ("match", [{}, {"kind": "callback", "key": "a/*"}], [[], None, {"kinds": "x"}]),
+        ("forbid", [{"headers.X-A": "*", "downlink.mode": "none"}], [{"headers.": "*"}, {"headers.a b": "*"}]),
+        ("require", [{"port": 443}, {"port": 4.5}, {"enabled": True}, {"url": ""}], [{"url": None}, {"url": []}]),
+        ("require", [{"url": {}}, {"url": {"regex": "("}}], [{"url": {"regex": 1}}, {"url": {"regexp": "a"}}]),
+        (
+            "require",
+            [{"url": {"in": ["a", 1, 1.5]}}],
+            [{"url": {"in": []}}, {"url": {"in": "a"}}, {"url": {"in": [None]}}],
+        ),
+        ("require", [{"url": {"present": False}}], [{"url": {"present": "yes"}}, {"url": {"present": None}}]),
+        ("require", [{"port": {"min": 1, "max": 2.5}}, {"keepAlive": {"min": "2h"}}], [{"port": {"min": None}}]),
+        ("forbidden", [], [{"url": "*"}]),
+    ],
+)
+def test_policies(field: str, good: list[object], bad: list[object]) -> None:
+    def document(value: object) -> object:
+        return {**PROJECT, "policies": [{"name": "p", "message": "m", field: value}]}
 
     assert [value for value in good if not accepts("Project", document(value))] == []
     assert [value for value in bad if accepts("Project", document(value))] == []

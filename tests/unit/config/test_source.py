@@ -5,8 +5,9 @@ import math
 
 import pytest
 
+from reconciler.config.file import collector_paused
 from reconciler.config.place import Plain
-from reconciler.config.source import HAVE_LIBYAML, MAX_DEPTH, MAX_REPEATED, collector_paused, parse
+from reconciler.config.source import HAVE_LIBYAML, MAX_DEPTH, MAX_REPEATED, parse
 from reconciler.diagnostics import Diagnostic
 
 READERS = [pytest.param(True, id="libyaml"), pytest.param(False, id="pure")]
