@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from reconciler.apply import apply
+from reconciler.apply.journal import Begun, Entry, Finished, Sent
 from reconciler.codec.canonical import define
-from reconciler.errors import PlanStale, TargetError, TargetUnavailable
+from reconciler.errors import PlanStale, StoreError, TargetError, TargetRejected, TargetUnavailable
 from reconciler.model.plan import Change, Create, Delete, Plan, Receipt
 from reconciler.model.resource import Key
 from reconciler.model.revision import HistoryEntry, Publication
@@ -60,10 +61,10 @@ class Recorder:
             self.held += writer.gathered
             writer.revision = 8
 
-    async def observe(self, owner: str, known: Mapping[Key, str]) -> Observed:
+    async def observe(self, owner: str, known: Mapping[Key, str] | None) -> Observed:
         return Observed({}, {}, {}, Fingerprint(7, ""))
 
-    async def history(self, *, limit: int) -> tuple[HistoryEntry, ...]:
+    async def history(self, *, limit: int, before: int | None = None) -> tuple[HistoryEntry, ...]:
         return ()
 
     async def close(self) -> None:
@@ -173,3 +174,107 @@ async def test_a_bug_in_a_target_is_not_hidden_in_a_report() -> None:
 def test_the_recorder_is_a_target() -> None:
     target: Target = Recorder(atomic=True)
     assert target.location == "here"
+
+
+# The journal
+
+
+def steps_of(*notes: Entry) -> list[str]:
+    """“intended tracker”, by the words of the entries."""
+    return [" ".join([entry.event, str(entry.key)] if hasattr(entry, "key") else [entry.event]) for entry in notes]
+
+
+async def test_each_change_is_noted_before_it_is_made_and_after() -> None:
+    target, notes = Recorder(atomic=False), list[Entry]()
+    held_when_noted: list[list[str]] = []
+
+    def note(entry: Entry) -> None:
+        notes.append(entry)
+        held_when_noted.append([*target.held])
+
+    await apply(PLAN, target, BY_ANA, tell=lambda receipt: None, note=note)
+    assert steps_of(*notes) == [
+        "begun",
+        *(f"{event} {key}" for key in ALL for event in ("intended", "made")),
+        "finished",
+    ]
+    assert held_when_noted == [[], *(ALL[:made] for step in range(4) for made in (step, step + 1)), ALL]
+    assert notes[-1] == Finished("done", None)
+
+
+async def test_an_atomic_apply_is_noted_before_it_is_sent_and_after() -> None:
+    target, notes = Recorder(atomic=True), list[Entry]()
+    await apply(PLAN, target, BY_ANA, tell=lambda receipt: None, note=notes.append)
+    assert steps_of(*notes) == ["begun", "sent", "finished"]
+    assert notes[-1] == Finished("done", 8)
+
+
+async def test_the_first_line_tells_the_plan_and_what_the_history_will_say() -> None:
+    notes = list[Entry]()
+    publication = Publication(None, "ana", "5b6bab4", "a note", via="rollback")
+    await apply(PLAN, Recorder(atomic=True), publication, tell=lambda receipt: None, note=notes.append)
+    assert notes[0] == Begun(
+        PLAN.digest, "dev", "here", "cold-chain", 7, True, 4, "ana", "5b6bab4", "a note", "rollback"
+    )
+
+
+async def test_an_empty_plan_and_one_for_elsewhere_begin_nothing() -> None:
+    notes = list[Entry]()
+    for plan in (replace(PLAN, stages=()), replace(PLAN, target="elsewhere")):
+        await apply(plan, Recorder(atomic=True), BY_ANA, tell=lambda receipt: None, note=notes.append)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (PlanStale("It moved."), True),
+        (TargetRejected("No.", status=422), True),
+        (TargetUnavailable("It broke."), False),
+    ],
+)
+async def test_a_change_without_an_answer_is_in_doubt_and_one_that_was_refused_is_not(
+    error: TargetError | PlanStale, *, known: bool
+) -> None:
+    one_by_one, notes = Recorder(atomic=False, fails_at={"tracker/a"}, error=error), list[Entry]()
+    report = await apply(PLAN, one_by_one, BY_ANA, tell=lambda receipt: None, note=notes.append)
+    assert names(report.in_doubt) == ([] if known else ["tracker/a"])
+    assert ("refused tracker/a" in steps_of(*notes)) is known
+    assert (notes[-1] == Finished("stopped", None)) is known
+
+    at_once, notes = Recorder(atomic=True, fails_at={"exit"}, error=error), list[Entry]()
+    report = await apply(PLAN, at_once, BY_ANA, tell=lambda receipt: None, note=notes.append)
+    assert names(report.in_doubt) == ([] if known else ALL)
+    assert notes[-1] == (Finished("stopped", None) if known else Sent())
+
+
+async def test_what_failed_before_it_was_sent_is_not_in_doubt() -> None:
+    notes = list[Entry]()
+    report = await apply(
+        PLAN, Recorder(atomic=True, fails_at={"entry"}), BY_ANA, tell=lambda receipt: None, note=notes.append
+    )
+    assert report.in_doubt == ()
+    assert notes[-1] == Finished("stopped", None)
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+async def test_a_step_whose_line_can_not_be_kept_is_not_made(*, atomic: bool) -> None:
+    count = 0
+    while True:
+        target, taken = Recorder(atomic=atomic), list[Entry]()
+
+        def note(entry: Entry, taken: list[Entry] = taken, room: int = count) -> None:
+            if len(taken) == room:
+                raise StoreError("The disk is full.")
+            taken.append(entry)
+
+        report = await apply(PLAN, target, BY_ANA, tell=lambda receipt: None, note=note)
+        if report.error is None:
+            break
+        assert not report.succeeded
+        assert isinstance(report.error, StoreError)
+        assert target.held == names(report.done)
+        told_to_be_done = sum(entry.event == ("sent" if atomic else "intended") for entry in taken)
+        assert len(target.held) == (told_to_be_done and 4 if atomic else told_to_be_done)
+        count += 1
+    assert count == (3 if atomic else 2 + 2 * 4)
