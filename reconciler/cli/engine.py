@@ -86,28 +86,42 @@ def serve(
         str | None,
         typer.Option("--mail-from", metavar="ADDRESS", envvar="RECONCILER_MAIL_FROM", help="Who mails come from."),
     ] = None,
+    secrets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secrets",
+            metavar="SOURCE",
+            help="Where secrets come from: env, dir:PATH, file:PATH or command:[…]. May be repeated; the first that "
+            "has one wins. In RECONCILER_SECRETS one a line.  [default: env]",
+        ),
+    ] = None,
     directory: Directory = here,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Run an engine until it is told to stop (SIGTERM, Ctrl-C).
 
-    A secret of a callback, ${secret.NAME}, is read from the environment variable RECONCILER_SECRET_NAME when a request
-    is sent; the password of a login to the mail server from RECONCILER_SMTP_PASSWORD.
+    A secret of a callback, ${secret.NAME}, is read when a request is sent: from the environment variable
+    RECONCILER_SECRET_NAME, from the file NAME of a directory, from a file of NAME=VALUE lines or a JSON object, or from
+    what a program prints, such as command:["vault", "kv", "get", "-field=value", "secret/{name}"]; that is read again
+    every five minutes. The password of a login to the mail server comes from RECONCILER_SMTP_PASSWORD.
     """
     from reconciler.cli.mail_options import mail_settings
+    from reconciler.cli.secret_options import secret_sources
     from reconciler.cli.serving import egress_policy, listen_address, serve_engine
-    from reconciler.cli.wiring import EngineSettings, variable
+    from reconciler.cli.wiring import EngineSettings, secret, variable
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     address = listen_address(listen)
     egress = egress_policy(allow_egress or ())
     mail, mail_mistakes = mail_settings(smtp or None, mail_from or None, variable=variable)
-    mistakes = [*(given for given in (address, egress) if isinstance(given, Diagnostic)), *mail_mistakes]
+    source, secret_mistakes = secret_sources(secrets or (), environment=secret, variable=variable, directory=directory)
+    mistakes = [given for given in (address, egress) if isinstance(given, Diagnostic)]
+    mistakes += [*mail_mistakes, *secret_mistakes]
     if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic) or mistakes:
         terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
         raise typer.Exit(ExitCode.USAGE)
-    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file, mail=mail)
+    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file, mail=mail, secrets=source)
     raise typer.Exit(serve_engine(terminal, settings, address=address, token_file=token_file))
 
 

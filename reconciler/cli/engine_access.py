@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from reconciler.errors import TargetUnavailable
-from reconciler.targets.client import Answer, EngineClient
+from reconciler.targets.client import Answer, EngineClient, WritingClient
 
 __all__ = ["EngineAccess", "follow", "get", "post"]
 
@@ -52,7 +50,7 @@ def post(access: EngineAccess, *path: str, body: Json) -> Json:
     Raises:
         TargetError: it was not done, or that is not known (`targets.client.AnswerLost`).
     """
-    return _ask(access, lambda client: client.post(_door(*path), body))
+    return _ask(access, lambda client: WritingClient(client).post(_door(*path), body))
 
 
 def follow(access: EngineAccess, *, opened: Callable[[str], None]) -> Iterator[Json]:
@@ -63,6 +61,8 @@ def follow(access: EngineAccess, *, opened: Callable[[str], None]) -> Iterator[J
     Raises:
         TargetError: the engine can not be asked, or the connection to it broke.
     """
+    import httpx
+
     # A first question finds out, with the client's words, whether the engine is there and the token opens it.
     get(access, "deliveries", limit=1)
     url = access.url.rstrip("/")

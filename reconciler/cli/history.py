@@ -1,4 +1,4 @@
-"""`history`: what was published at a target, by whom, when and from which commit."""
+"""`history`: what was published at a target, by whom, when, from which commit, and what it did."""
 
 from typing import Annotated
 
@@ -12,19 +12,31 @@ __all__ = ["history"]
 
 def history(
     environment: Environment,
+    revision: Annotated[
+        int | None, typer.Argument(metavar="[N]", min=1, help="Tell of this revision all that it did.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many revisions at most.")] = 20,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the revisions of an environment, newest first."""
-    from reconciler.cli.planning import history_of
-    from reconciler.cli.render.plans import history_as_json, history_as_text
-
+    """List the revisions of an environment, newest first; or tell of one what it did, change by change."""
     terminal = this_terminal(quiet=quiet, verbose=verbose)
+    as_json = format is OutputFormat.JSON
+    if revision is not None:
+        from reconciler.cli.looking_back import revision_told
+        from reconciler.cli.render.history import revision_as_json, revision_as_text
+
+        told = revision_told(terminal, directory, environment, revision)
+        if as_json:
+            terminal.result(revision_as_json(told.entry, told.changes))
+        else:
+            terminal.result(revision_as_text(told.entry, told.changes, paint=terminal.paint, width=terminal.width))
+        return
+
+    from reconciler.cli.planning import history_of
+    from reconciler.cli.render.history import history_as_json, history_as_text
+
     entries = history_of(terminal, directory, environment, limit=limit)
-    if format is OutputFormat.JSON:
-        terminal.result(history_as_json(entries))
-    else:
-        terminal.result(history_as_text(entries, paint=terminal.paint))
+    terminal.result(history_as_json(entries) if as_json else history_as_text(entries, paint=terminal.paint))

@@ -21,6 +21,7 @@ Then, with that token:
 
     export RECONCILER_TOKEN=rk_…
     reconciler validate
+    reconciler test
     reconciler plan -e dev
     reconciler apply -e dev
 """

@@ -18,13 +18,19 @@ from reconciler.cli import (
     decode,
     deliveries,
     demo,
+    diff,
+    drift,
     engine,
     explain,
+    fmt,
     history,
+    import_,
     init,
     plan,
     preview_request,
+    rollback,
     schema,
+    test,
     validate,
 )
 from reconciler.cli.exit_code import ExitCode
@@ -38,8 +44,8 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="reconciler",
     help="IoT callbacks as code: plan and apply YAML, and run the engine that delivers what was applied.",
-    epilog="Exit codes: 0 fine, 1 problems in the files or a refused plan, 2 usage, 3 changes pending, "
-    "4 target or store failed, 70 bug, 130 interrupted.",
+    epilog="Exit codes: 0 fine, 1 problems in the files, failed tests or a refused plan, 2 usage, "
+    "3 changes pending, 4 target or store failed, 70 bug, 130 interrupted.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -47,12 +53,18 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("validate")(validate.validate)
+app.command("fmt")(fmt.fmt)
+app.command("test")(test.run_tests)
 app.command("render")(preview_request.render)
 app.command("decode")(decode.decode)
 app.command("schema")(schema.schema)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
+app.command("drift")(drift.drift)
+app.command("diff")(diff.diff)
+app.command("import")(import_.import_)
 app.command("history")(history.history)
+app.command("rollback")(rollback.rollback)
 app.add_typer(engine.app, name="engine")
 app.add_typer(deliveries.app, name="deliveries")
 app.command("explain")(explain.explain)

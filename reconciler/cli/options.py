@@ -12,8 +12,10 @@ __all__ = [
     "Environment",
     "FindingsFormat",
     "FormatOfFindings",
+    "FormatOfPlan",
     "OptionalEnvironment",
     "OutputFormat",
+    "PlanFormat",
     "Quiet",
     "TextOrJson",
     "Verbose",
@@ -26,6 +28,16 @@ class OutputFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class PlanFormat(StrEnum):
+    """How a plan is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    GITHUB = "github"
 
 
 class FindingsFormat(StrEnum):
@@ -49,6 +61,7 @@ EngineUrl = Annotated[
     typer.Option("--engine", metavar="URL", help="The engine to ask, in place of an environment's target."),
 ]
 TextOrJson = Annotated[OutputFormat, typer.Option("--format", help="How the result is written.")]
+FormatOfPlan = Annotated[PlanFormat, typer.Option("--format", help="How the plan is shown.")]
 FormatOfFindings = Annotated[FindingsFormat, typer.Option("--format", help="How findings are written.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say less on stderr.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")]

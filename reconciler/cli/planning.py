@@ -1,26 +1,23 @@
-"""Making plans, carrying them out, and looking back: what `plan`, `apply`, `history` and `demo` have in common.
+"""Making plans and looking back: what `plan`, `apply`, `drift` and `history` have in common.
 
-A plan is made and carried out over connections of their own: between the two somebody reads and decides, and no event
-loop runs that would swallow an interruption.
+A plan is made over a connection of its own, which is closed before somebody reads and decides: no event loop runs then
+that would swallow an interruption.
 """
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.apply import Report, apply
-from reconciler.cli.project import limits_of, load_sound, target_of
-from reconciler.cli.provenance import commit_of, who
+from reconciler.cli.project import limits_of, load_sound, observer_of
 from reconciler.cli.terminal import Terminal
 from reconciler.diagnostics import Diagnostic
-from reconciler.model.plan import Plan, Receipt
-from reconciler.model.revision import HistoryEntry, Publication
+from reconciler.model.plan import Plan
+from reconciler.model.revision import HistoryEntry
 from reconciler.model.snapshot import Observed
 from reconciler.plan.limits import refusals
 from reconciler.plan.planner import make_plan
 
-__all__ = ["Planned", "carry_out", "history_of", "plan_for"]
+__all__ = ["Planned", "history_of", "plan_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +29,8 @@ class Planned:
     protected: bool
 
 
-def plan_for(terminal: Terminal, directory: Path, environment: str) -> Planned:
-    """Load the files, look at the target, and compare.
+def plan_for(terminal: Terminal, directory: Path, environment: str, *, over_limits: str | None = None) -> Planned:
+    """Load the files, look at the target, and compare; `over_limits` as in `plan.limits.refusals`.
 
     Raises:
         TargetError: the target could not be read.
@@ -42,7 +39,7 @@ def plan_for(terminal: Terminal, directory: Path, environment: str) -> Planned:
     assert loaded.desired is not None, "there are no errors, and an environment was chosen"
     assert loaded.project is not None, "likewise"
     desired = loaded.desired
-    target = target_of(terminal, directory, environment=environment)
+    target = observer_of(terminal, directory, environment=environment)
 
     async def observe() -> Observed:
         known = {key: definition.digest for key, definition in desired.definitions.items()}
@@ -56,23 +53,9 @@ def plan_for(terminal: Terminal, directory: Path, environment: str) -> Planned:
     plan = make_plan(desired, observed, environment=environment, target=target.location)
     return Planned(
         plan,
-        refused_by=refusals(plan, observed, limits_of(loaded)),
+        refused_by=refusals(plan, observed, limits_of(loaded), over_limits=over_limits),
         protected=loaded.project.environments[environment].protected,
     )
-
-
-def carry_out(terminal: Terminal, directory: Path, plan: Plan, *, note: str, tell: Callable[[Receipt], None]) -> Report:
-    """Apply the plan, under the name of whoever works here and the commit of the project; `tell` as in `apply`."""
-    target = target_of(terminal, directory, environment=plan.environment)
-    publication = Publication(at=None, by=who(directory), commit=commit_of(directory), note=note)
-
-    async def write() -> Report:
-        try:
-            return await apply(plan, target, publication, tell=tell)
-        finally:
-            await target.close()
-
-    return asyncio.run(write())
 
 
 def history_of(terminal: Terminal, directory: Path, environment: str, *, limit: int) -> tuple[HistoryEntry, ...]:
@@ -81,7 +64,7 @@ def history_of(terminal: Terminal, directory: Path, environment: str, *, limit: 
     Raises:
         TargetError: it could not be read.
     """
-    target = target_of(terminal, directory, environment=environment)
+    target = observer_of(terminal, directory, environment=environment)
 
     async def read() -> tuple[HistoryEntry, ...]:
         try:

@@ -19,14 +19,13 @@ from reconciler.codec.message import read_message
 from reconciler.config.load import load
 from reconciler.config.project import load_project
 from reconciler.diagnostics import Diagnostic, Span, has_errors
-from reconciler.model.delivery import BatchLine, Delivery, DeliveryId, HttpRequest, Lease, Mail, Request
+from reconciler.model.delivery import BatchLine, HttpRequest, Mail, Request
 from reconciler.model.message import Message, MessageType, Refusal
 from reconciler.model.resource import Callback, Key
-from reconciler.runtime.api.json_forms import request_json
-from reconciler.runtime.batching import batches
+from reconciler.preview.firing import batch_of_one, fired_by
 from reconciler.runtime.clock import utc_now
-from reconciler.runtime.routing import FIRES, render_requests
-from reconciler.store.protocol import FIRST_TOKEN
+from reconciler.runtime.request_form import request_json
+from reconciler.runtime.routing import render_requests
 
 __all__ = ["Previewed", "preview"]
 
@@ -56,7 +55,7 @@ def preview(terminal: Terminal, directory: Path, *, callback: str, message: str,
         refuse(terminal, given)
     requests, warnings = render_requests(found, given)
     # Several are the mails to several recipients, which differ in nothing else.
-    return Previewed(_shown(requests[0], found, given), warnings, found.enabled)
+    return Previewed(_shown(requests[0]), warnings, found.enabled)
 
 
 def _callback(terminal: Terminal, directory: Path, name: str, environment: str | None) -> Callback:
@@ -112,11 +111,11 @@ def _message(callback: Callback, text: str) -> Message | Diagnostic:
             f"{callback.key} fires for devices of type {device_type}; the message names another one.",
             "Leave deviceType out, or render a callback of that device type.",
         )
-    fired_by = _fired_by(callback)
+    event = fired_by(callback.type)
     if isinstance(value, dict):
         if value.get("type") is None:
-            value["type"] = fired_by
-        if value["type"] != fired_by and value["type"] in list(MessageType):
+            value["type"] = event
+        if value["type"] != event and value["type"] in list(MessageType):
             return Diagnostic(
                 "message-of-other-type",
                 "The message is of another type",
@@ -129,34 +128,14 @@ def _message(callback: Callback, text: str) -> Message | Diagnostic:
     return message
 
 
-def _fired_by(callback: Callback) -> MessageType:
-    """The one type of message on which a callback fires."""
-    return next(event for event, types in FIRES.items() if callback.type in types)
-
-
-def _shown(request: Request, callback: Callback, message: Message) -> Mapping[str, Any]:
+def _shown(request: Request) -> Mapping[str, Any]:
     shown = cast("Mapping[str, Any]", request_json(request))
     match request:
         case HttpRequest():
             return shown
         case BatchLine():
-            return {**shown, "batch": request_json(_batch_of_one(request, callback, message))}
+            return {**shown, "batch": request_json(batch_of_one(request))}
         case Mail():
             return {name: value for name, value in shown.items() if name != "recipient"}
         case _:
             assert_never(request)
-
-
-def _batch_of_one(line: BatchLine, callback: Callback, message: Message) -> HttpRequest:
-    """What a second in which this line came alone sends."""
-    delivery = Delivery(
-        id=DeliveryId(message.id, 0),
-        callback=callback.key,
-        revision=0,
-        endpoint=line.endpoint,
-        request=line,
-        warnings=(),
-        due_at=message.received_at,
-    )
-    (batch,) = batches([Lease(delivery, FIRST_TOKEN, message.received_at)])
-    return batch.request

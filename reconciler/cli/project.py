@@ -16,16 +16,26 @@ from reconciler.cli.exit_code import ExitCode
 from reconciler.cli.render.diagnostics import diagnostics_as_text, summary_line
 from reconciler.cli.terminal import Terminal
 from reconciler.config.codes import diagnostic
-from reconciler.config.document import EngineTarget, OperatorTarget
+from reconciler.config.document import EngineTarget, OperatorTarget, Project
 from reconciler.config.load import Loaded, load
 from reconciler.config.project import LoadedProject, load_project
 from reconciler.diagnostics import Diagnostic, Span, has_errors
 from reconciler.model.plan import Limits, parse_limit
 
 if TYPE_CHECKING:
-    from reconciler.targets.protocol import Target
+    from reconciler.targets.protocol import Archive, Target
 
-__all__ = ["engine_of", "limits_of", "load_sound", "refuse", "show_findings", "target_of"]
+__all__ = [
+    "engine_of",
+    "limits_in",
+    "limits_of",
+    "load_sound",
+    "observer_of",
+    "refuse",
+    "show_findings",
+    "target_of",
+    "unknown_environment",
+]
 
 _TOKEN = "RECONCILER_TOKEN"
 _ENGINE = "RECONCILER_ENGINE"
@@ -67,6 +77,15 @@ def target_of(terminal: Terminal, directory: Path, *, environment: str) -> "Targ
     return wiring.target_at(_access(terminal, directory, environment))
 
 
+def observer_of(terminal: Terminal, directory: Path, *, environment: str) -> "Archive":
+    """The target of an environment, to be looked at only.
+
+    Raises:
+        TargetError: its address or token can not be one.
+    """
+    return wiring.observer_at(_access(terminal, directory, environment))
+
+
 def engine_of(terminal: Terminal, directory: Path, *, environment: str | None, engine: str | None) -> EngineAccess:
     """The engine that the options name (`engine_access`, rule 1)."""
     if environment is not None and engine is not None:
@@ -93,9 +112,13 @@ def engine_of(terminal: Terminal, directory: Path, *, environment: str | None, e
 
 def limits_of(loaded: Loaded) -> Limits:
     """The limits of the chosen environment; where it sets none, those of the project."""
-    project = loaded.project
-    assert project is not None, "a project without errors"
-    chosen = project.environments[loaded.environment].limits if loaded.environment else None
+    assert loaded.project is not None, "a project without errors"
+    return limits_in(loaded.project, loaded.environment)
+
+
+def limits_in(project: Project, environment: str | None) -> Limits:
+    """The limits that a project file sets for one of its environments."""
+    chosen = project.environments[environment].limits if environment else None
 
     def limit(name: str) -> int | str | None:
         own: int | str | None = getattr(chosen, name, None)
@@ -112,7 +135,7 @@ def _access(terminal: Terminal, directory: Path, environment: str) -> EngineAcce
         refuse(terminal, *loaded.diagnostics)
     chosen = loaded.project.environments.get(environment)
     if chosen is None:
-        refuse(terminal, _unknown_environment(loaded, environment))
+        refuse(terminal, unknown_environment(loaded, environment))
     match chosen.target:
         case EngineTarget():
             return _engine_access(terminal, loaded, environment, chosen.target)
@@ -133,7 +156,8 @@ def _engine_access(terminal: Terminal, loaded: LoadedProject, environment: str, 
     return EngineAccess(target.engine, token, name)
 
 
-def _unknown_environment(loaded: LoadedProject, environment: str) -> Diagnostic:
+def unknown_environment(loaded: LoadedProject, environment: str) -> Diagnostic:
+    """That a project has no such environment, and which ones it has."""
     known = loaded.environments
     near = get_close_matches(environment, known, n=1)
     detail = f"The project has no environment {environment}; it has {', '.join(known) or 'none'}."

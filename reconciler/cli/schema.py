@@ -1,4 +1,4 @@
-"""`schema`: the JSON Schemas of the files that people write."""
+"""`schema`: the JSON Schemas of the files that people write, and of saved plans."""
 
 import json
 from typing import Annotated
@@ -18,17 +18,17 @@ def schema(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the JSON Schemas of the files, or write them.
+    """Print the JSON Schemas of the files and of saved plans, or write them.
 
     The first line of a YAML file names its schema:
 
         # yaml-language-server: $schema=../schemas/device-type.v1.schema.json
     """
-    from reconciler.config.published import FILE_NAMES, published, schema_of
+    from reconciler.config.published import PUBLISHED, published, schema_of
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     if not write:
-        terminal.result(json.dumps({kind: schema_of(kind) for kind in FILE_NAMES}, indent=2))
+        terminal.result(json.dumps({kind: schema_of(kind) for kind in PUBLISHED}, indent=2))
         return
     folder = directory / "schemas"
     try:

@@ -4,12 +4,14 @@
    itself.
 2. `--quiet` silences talk, never results and never the sentence that says why a command failed.
 3. Any character can be printed: one that the terminal's encoding lacks becomes an escape, not a traceback.
-4. A reader that closes the pipe (`| head`) ends the command in silence, with the exit code that a shell gives SIGPIPE.
+4. Progress is one line that is written over, on a terminal alone: nothing of it stays, and none of it gets into a pipe.
+5. A reader that closes the pipe (`| head`) ends the command in silence, with the exit code that a shell gives SIGPIPE.
 """
 
 import contextlib
 import io
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ class Terminal:
     paint_talk: Paint
     quiet: bool = False
     verbose: bool = False
+    animated: bool = False
 
     def result(self, text: str) -> None:
         """Write what was asked for."""
@@ -62,10 +65,22 @@ class Terminal:
         except OSError:  # nobody listens; that is no reason to stop working
             let_go(self.err)
 
+    def progress(self, text: str) -> None:
+        """Show how far the work is, in place of what was shown last; an empty text takes the line away."""
+        if self.animated:
+            with contextlib.suppress(OSError):
+                self.err.write(f"\r\x1b[K{text}")
+                self.err.flush()
+
     def fail(self, text: str, code: ExitCode) -> NoReturn:
         """Say why this command can not do what it was asked to, and end it."""
         self.complain(f"{self.paint_talk.bad('error')}: {text}")
         raise typer.Exit(code)
+
+    @property
+    def width(self) -> int | None:
+        """How many cells a line of results has; None where nobody's screen ends it, such as in a pipe."""
+        return shutil.get_terminal_size().columns if self.out.isatty() else None
 
     @property
     def can_ask(self) -> bool:
@@ -83,6 +98,7 @@ def open_terminal(environment: Mapping[str, str], *, quiet: bool = False, verbos
         paint_talk=Paint(coloured=_shows_colour(err, environment)),
         quiet=quiet,
         verbose=verbose and not quiet,
+        animated=err.isatty() and not quiet and environment.get("TERM") != "dumb",
     )
 
 

@@ -25,9 +25,19 @@ if TYPE_CHECKING:
     from reconciler.runtime.channels.tls import Tls
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.retry import RetryPolicy
-    from reconciler.targets.protocol import Target
+    from reconciler.targets.protocol import Archive, Target
 
-__all__ = ["EngineSettings", "environment", "open_engine", "run", "secret", "target_at", "this_terminal", "variable"]
+__all__ = [
+    "EngineSettings",
+    "environment",
+    "observer_at",
+    "open_engine",
+    "run",
+    "secret",
+    "target_at",
+    "this_terminal",
+    "variable",
+]
 
 T = TypeVar("T")
 
@@ -71,6 +81,17 @@ def target_at(access: "EngineAccess") -> "Target":
     return EngineTarget(access.url, access.token, token_variable=access.token_variable)
 
 
+def observer_at(access: "EngineAccess") -> "Archive":
+    """The engine to be looked at, by somebody who must not write.
+
+    Raises:
+        TargetError: address or token can not be one.
+    """
+    from reconciler.targets.engine import EngineObserver
+
+    return EngineObserver(access.url, access.token, token_variable=access.token_variable)
+
+
 # The engine
 
 
@@ -84,7 +105,8 @@ class EngineSettings:
         mail: the server that takes its mail; without one a mail is kept and tried again.
         authorities: a file of certificates to trust beside the public ones.
         policy: when it tries again; the operator's schedule if None.
-        secrets: the value of `${secret.NAME}`; from the environment unless a demonstration brings its own.
+        secrets: the value of `${secret.NAME}` (`runtime.secrets`); from the environment unless something else is asked
+            for.
     """
 
     data: Path
@@ -108,6 +130,7 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
     from reconciler.runtime.channels.http import HttpChannel
     from reconciler.runtime.clock import utc_now
     from reconciler.runtime.engine import Engine
+    from reconciler.runtime.fingerprints import Fingerprints, fingerprint_key
     from reconciler.runtime.retry import OPERATOR_POLICY
     from reconciler.runtime.worker import Capacity
     from reconciler.store.sqlite import open_sqlite
@@ -135,6 +158,7 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
             dice=random.random,
             policy=settings.policy or OPERATOR_POLICY,
             capacity=capacity,
+            fingerprints=Fingerprints(fingerprint_key(settings.data), settings.secrets),
         )
         try:
             await engine.start()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -24,6 +24,7 @@ __all__ = [
     "Engine",
     "Received",
     "Receiver",
+    "Reconciler",
     "Run",
     "at_a_terminal",
     "command_line",
@@ -46,6 +47,12 @@ class Run:
     code: int
     out: str
     err: str
+
+
+class Reconciler(Protocol):
+    """Runs the command line in a folder, to its end."""
+
+    def __call__(self, *arguments: str | Path, cwd: Path, stdin: str = "") -> Run: ...
 
 
 def command_line(*arguments: str | Path) -> list[str]:
@@ -161,8 +168,8 @@ class Engine:
     def post(self, *messages: Mapping[str, object]) -> Any:
         return self.ask("POST", "/v1/messages", json=list(messages))
 
-    def ask(self, method: str, path: str, **request: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}"}
+    def ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **request: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         answer = httpx.request(
             method, f"{self.url}{path}", headers=headers, timeout=PATIENCE, trust_env=False, **request
         )

@@ -189,4 +189,4 @@ def test_schemas_are_written_once_and_then_unchanged(tmp_path: Path) -> None:
     again = run("schema", "--write", cwd=tmp_path).err
     assert "written" not in again
     assert again.count("unchanged") == len(list((tmp_path / "schemas").iterdir()))
-    assert set(json.loads(run("schema", cwd=tmp_path).out)) == {"Project", "DeviceType"}
+    assert set(json.loads(run("schema", cwd=tmp_path).out)) == {"Project", "DeviceType", "Plan"}

@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from reconciler.cli.render.github import annotation
 from reconciler.cli.render.text import Paint, cells, indent, paragraphs, plural, visible
 from reconciler.diagnostics import Diagnostic, Severity, Span, in_reading_order
 
-__all__ = ["diagnostics_as_github", "diagnostics_as_json", "diagnostics_as_text", "summary_line"]
+__all__ = ["diagnostics_as_github", "diagnostics_as_json", "diagnostics_as_text", "source_of", "summary_line"]
 
 # A JSON body can make one line of thousands of characters; this much of it surrounds the caret.
 _EXCERPT_CELLS: Final = 110
@@ -54,6 +55,15 @@ def diagnostics_as_github(diagnostics: Sequence[Diagnostic]) -> str:
     return "".join(f"{_annotation(each)}\n" for each in in_reading_order(diagnostics))
 
 
+def source_of(span: Span) -> str:
+    """The line as it can be shown to anybody: a password that stands in clear in a URL is masked, columns stay."""
+    if "://" not in span.source or "@" not in span.source:
+        return span.source
+    from reconciler.cli.render.plan_mask import masked_in_place  # needs the model, which most findings come without
+
+    return masked_in_place(span.source)
+
+
 # Text
 
 
@@ -91,9 +101,10 @@ def _excerpt(span: Span, paint: Paint) -> list[str]:
 
 def _underlined(span: Span) -> tuple[str, str]:
     """The source line as it can be shown, and the line of carets below it."""
-    before = visible(span.source[: span.column - 1])
-    marked = visible(span.source[span.column - 1 : span.end_column - 1])
-    after = visible(span.source[span.end_column - 1 :])
+    source = source_of(span)
+    before = visible(source[: span.column - 1])
+    marked = visible(source[span.column - 1 : span.end_column - 1])
+    after = visible(source[span.end_column - 1 :])
     if cells(before) + cells(marked) + cells(after) > _EXCERPT_CELLS:
         if cells(before) > _LEAD_CELLS:
             before = f"…{before[-_LEAD_CELLS:]}"
@@ -123,7 +134,7 @@ def _as_object(diagnostic: Diagnostic) -> dict[str, object]:
         "line": line or None,
         "column": column or None,
         "endColumn": None if span is None else span.end_column,
-        "source": None if span is None else span.source,
+        "source": None if span is None else source_of(span),
         "related": [
             {"label": label, "file": place.file, "line": place.line, "column": place.column}
             for label, place in diagnostic.related
@@ -135,21 +146,7 @@ def _as_object(diagnostic: Diagnostic) -> dict[str, object]:
 
 
 def _annotation(diagnostic: Diagnostic) -> str:
-    properties = []
-    file, line, column = diagnostic.place
-    if file:
-        properties.append(f"file={_property(file)}")
-    if diagnostic.span is not None:
-        properties += [f"line={line}", f"col={column}", f"endColumn={diagnostic.span.end_column}"]
-    properties.append(f"title={_property(f'{diagnostic.summary} [{diagnostic.code}]')}")
+    file, _, _ = diagnostic.place
     message = "\n".join(part for part in (diagnostic.detail, diagnostic.help) if part) or diagnostic.summary
-    return f"::{diagnostic.severity} {','.join(properties)}::{_message(message)}"
-
-
-def _message(text: str) -> str:
-    # The escapes of GitHub's workflow commands; anything else could start a command of its own.
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _message(text).replace(":", "%3A").replace(",", "%2C")
+    title = f"{diagnostic.summary} [{diagnostic.code}]"
+    return annotation(diagnostic.severity, message, title=title, span=diagnostic.span, file=file)

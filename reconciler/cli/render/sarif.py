@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from reconciler import __version__
+from reconciler.cli.render.diagnostics import source_of
 from reconciler.diagnostics import Diagnostic, Severity, Span, in_reading_order
 
 __all__ = ["diagnostics_as_sarif"]
@@ -77,7 +78,7 @@ def _place(span: Span) -> dict[str, object]:
             "startColumn": span.column,
             "endLine": span.line,
             "endColumn": span.end_column,
-            "snippet": {"text": span.source},
+            "snippet": {"text": source_of(span)},
         },
     }
 

@@ -1,7 +1,8 @@
 """What every rendered text has in common: colours, visible control characters, aligned columns, wrapped paragraphs.
 
 1. Text that somebody else wrote passes through `visible` on its way to a screen: an escape sequence in a file name, a
-   payload or a receiver's answer must not move the cursor, and a bidirectional override must not reorder a line.
+   payload or a receiver's answer must not move the cursor, a bidirectional override must not reorder a line, and what
+   takes no room must not make two different texts look alike.
 2. Widths are counted in terminal cells: East Asian wide characters take two, combining ones none.
 """
 
@@ -11,12 +12,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Paint", "cells", "columns", "indent", "paragraphs", "plural", "visible"]
+__all__ = ["Paint", "cells", "chunks", "columns", "indent", "paragraphs", "plural", "visible"]
 
-# C0 and C1 controls, line and paragraph separators, bidirectional controls (Unicode UAX #9), lone surrogates.
+# C0 and C1 controls, line and paragraph separators, bidirectional controls (Unicode UAX #9), lone surrogates; then what
+# is drawn as nothing at all: soft hyphen, joiners and zero-width blanks, fillers, tags.
 _CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]",
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\xad\u115f\u1160\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+    "\U000e0000-\U000e0fff]",
 )
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LINE_WIDTH = 100
@@ -53,7 +58,9 @@ class Paint:
 
 
 def visible(text: str) -> str:
-    """The text on one line, its control characters written as escapes."""
+    """The text on one line, its control characters and what nobody would see written as escapes."""
+    if text.isascii() and text.isprintable():  # nearly always, and told sooner than by the search below
+        return text
     return _CONTROL.sub(lambda match: _NAMED.get(match[0]) or _escape(match[0]), text)
 
 
@@ -63,7 +70,7 @@ def cells(text: str) -> int:
         text = _COLOUR.sub("", text)
     if text.isascii():
         return len(text)
-    return sum(_cell_width(character) for character in text)
+    return len(text) + sum(_cell_width(character) - 1 for character in _BEYOND_ASCII.findall(text))
 
 
 def columns(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
@@ -77,6 +84,21 @@ def columns(rows: Sequence[Sequence[str]], *, gap: int = 2) -> list[str]:
         "".join(text + " " * (widths[index] - cells(text) + gap) for index, text in enumerate(row[:-1])) + row[-1]
         for row in rows
     ]
+
+
+def chunks(text: str, width: int) -> list[str]:
+    """A line cut into pieces of at most `width` cells, at least one; nothing is lost, blanks included."""
+    if cells(text) <= width:
+        return [text]
+    pieces: list[str] = []
+    start = taken = 0
+    for index, character in enumerate(text):
+        wide = _cell_width(character)
+        if taken + wide > width and index > start:
+            pieces.append(text[start:index])
+            start, taken = index, 0
+        taken += wide
+    return [*pieces, text[start:]]
 
 
 def paragraphs(text: str) -> list[str]:
@@ -103,7 +125,9 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
 
 def _escape(character: str) -> str:
     point = ord(character)
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def _cell_width(character: str) -> int:
