@@ -1,23 +1,29 @@
-"""How long a cold `reconciler plan` takes over 10,000 callbacks in 200 files, beside the limits it is held to.
+"""What plans cost, as a user's shell sees it: cold processes, 10,000 callbacks in 200 files, beside their limits.
 
-    python tests/benchmarks/plan.py [--callbacks 10000] [--files 200] [--repeats 3]
+    python -m tests.benchmarks.plan [--callbacks 10000] [--files 200] [--repeats 3] [--large] [--octodns]
 
-An engine on its embedded store holds all of them; 1 % differ. Every figure is of one process from its start to its
-end: wall time, CPU time of its own, and the most memory it had resident. Medians of the repeats.
+An engine on its embedded store holds all of them; then 1 % differ. Every figure is of one process from its start to its
+end: wall time, CPU time of its own, and the most memory it had resident. Medians of the repeats; each has an engine and
+files of its own.
+
+`--large` adds 100,000 callbacks, once, and how many times longer their plan takes. `--octodns` installs octoDNS from
+the package index into a folder of its own and lets it plan as many records in as many files, against a server on
+loopback that speaks PowerDNS's API (`tests.benchmarks.octodns`).
 """
 
 import argparse
 import contextlib
-import os
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.benchmarks import octodns
+from tests.benchmarks.cost import Cost, cost_of
 
 RECONCILER = (sys.executable, "-m", "reconciler")
 HOSTS = 50
@@ -90,26 +96,9 @@ def engine(folder: Path) -> Iterator[tuple[str, str]]:
         serving.stderr.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one process took."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-
-
 def cost(project: Path, arguments: Sequence[str], *, code: int, token: str) -> Cost:
     """Run the command line once; it must end with `code`."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [*RECONCILER, *arguments], cwd=project, stdout=subprocess.DEVNULL, env={**os.environ, "BENCH_TOKEN": token}
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == code, f"{' '.join(arguments)} ended with {process.returncode}, not {code}"
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return cost_of([*RECONCILER, *arguments], cwd=project, code=code, env={"BENCH_TOKEN": token})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +113,44 @@ class Row:
 
 
 HELP = Row("--help", ("--help",), most_seconds=0.2)
-VALIDATE = Row("validate", ("validate",), most_seconds=2.0, most_mb=200)
-APPLY_ALL = Row("apply, all are new", ("apply", "-e", "dev", "--yes", "-q"))
+VALIDATE = Row("validate", ("validate",), most_seconds=1.0)
+PLAN_ALL = Row("plan, all are new", ("plan", "-e", "dev", "-o", "all.json", "-q"))
+APPLY_ALL = Row("apply it", ("apply", "all.json", "-q"), most_seconds=2.0)
 PLAN_NOTHING = Row("plan, nothing differs", ("plan", "-e", "dev", "--check"))
-PLAN = Row("plan, 1 % differ", ("plan", "-e", "dev", "--check"), code=3, most_seconds=2.5, most_mb=200)
-APPLY = Row("apply, 1 % differ", ("apply", "-e", "dev", "--yes", "-q"))
+PLAN = Row("plan, 1 % differ", ("plan", "-e", "dev", "--check", "-o", "p.json"), 3, most_seconds=1.3, most_mb=150)
+APPLY = Row("apply it", ("apply", "p.json", "-q"), most_seconds=0.5)
+PLAN_AGAIN = Row("plan, right after", ("plan", "-e", "dev", "--check"))
+ROLLBACK = Row("rollback", ("rollback", "-e", "dev", "--yes", "-q"), most_seconds=1.0)
+STEPS = (HELP, VALIDATE, PLAN_ALL, APPLY_ALL, PLAN_NOTHING, PLAN, APPLY, PLAN_AGAIN, ROLLBACK)
+
+LARGE = 10  # times as many
+LARGE_PLAN = Row("plan, 1 % differ", PLAN.arguments, PLAN.code, most_seconds=10.0, most_mb=700)
+MOST_TIMES_LONGER = 11
 
 
-def print_row(row: Row, costs: Sequence[Cost]) -> None:
-    wall, cpu, peak = (statistics.median(getattr(c, name) for c in costs) for name in ("wall", "cpu", "peak_mb"))
+def journey(steps: Sequence[Row], *, callbacks: int, files: int) -> list[Cost]:
+    """What each of the steps costs, one after the other, with an engine of their own."""
+    with tempfile.TemporaryDirectory() as folder, engine(Path(folder)) as (address, token):
+        project = Path(folder, "project")
+        project.mkdir()
+        (project / "reconciler.yaml").write_text(PROJECT.format(engine=address))
+        write_files(project, callbacks=callbacks, files=files, changed=False)
+        costs = []
+        for step in steps:
+            if step.code == PLAN.code:
+                write_files(project, callbacks=callbacks, files=files, changed=True)
+            costs.append(cost(project, step.arguments, code=step.code, token=token))
+        return costs
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(statistics.median(getattr(each, name) for each in costs) for name in ("wall", "cpu", "peak_mb")))
+
+
+def print_row(row: Row, taken: Cost) -> None:
     seconds = "" if row.most_seconds is None else f"{row.most_seconds:.1f}"
     memory = "" if row.most_mb is None else f"{row.most_mb:.0f}"
-    print(f"{row.name:<24}{wall:>8.2f}{seconds:>7}{cpu:>8.2f}{peak:>9.0f}{memory:>7}")
+    print(f"{row.name:<28}{taken.wall:>8.2f}{seconds:>7}{taken.cpu:>8.2f}{taken.peak_mb:>9.0f}{memory:>7}", flush=True)
 
 
 def main() -> None:
@@ -143,28 +158,30 @@ def main() -> None:
     arguments.add_argument("--callbacks", type=int, default=10_000)
     arguments.add_argument("--files", type=int, default=200)
     arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--large", action="store_true", help="ten times as many callbacks, too")
+    arguments.add_argument("--octodns", action="store_true", help="octoDNS with as many records, too")
     given = arguments.parse_args()
-    size = {"callbacks": given.callbacks, "files": given.files}
 
-    with tempfile.TemporaryDirectory() as folder, engine(Path(folder)) as (address, token):
-        project = Path(folder, "project")
-        project.mkdir()
-        (project / "reconciler.yaml").write_text(PROJECT.format(engine=address))
-        write_files(project, **size, changed=False)
-        print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
-        print(f"{'':<24}{'wall s':>8}{'limit':>7}{'CPU s':>8}{'peak MB':>9}{'limit':>7}")
-
-        def measure(row: Row, repeats: int = given.repeats) -> None:
-            print_row(row, [cost(project, row.arguments, code=row.code, token=token) for _ in range(repeats)])
-
-        measure(HELP)
-        measure(VALIDATE)
-        measure(APPLY_ALL, repeats=1)
-        measure(PLAN_NOTHING)
-        write_files(project, **size, changed=True)
-        measure(PLAN)
-        measure(APPLY, repeats=1)
-        measure(PLAN_NOTHING)  # and ends with 0: the plan right after an apply is empty
+    print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
+    print(f"{'':<28}{'wall s':>8}{'limit':>7}{'CPU s':>8}{'peak MB':>9}{'limit':>7}", flush=True)
+    repeats = [journey(STEPS, callbacks=given.callbacks, files=given.files) for _ in range(given.repeats)]
+    medians = [median(costs) for costs in zip(*repeats, strict=True)]
+    for row, taken in zip(STEPS, medians, strict=True):
+        print_row(row, taken)
+    plan = medians[STEPS.index(PLAN)]
+    if given.octodns:
+        with tempfile.TemporaryDirectory() as folder:
+            size = {"records": given.callbacks, "zones": given.files}
+            for name, costs in octodns.measured(Path(folder), repeats=given.repeats, **size):
+                print_row(Row(name, ()), median(costs))
+    if given.large:
+        print(f"{given.callbacks * LARGE:,} callbacks in {given.files} files; once")
+        steps = (PLAN_ALL, APPLY_ALL, PLAN_NOTHING, LARGE_PLAN, APPLY, PLAN_AGAIN, ROLLBACK)
+        once = journey(steps, callbacks=given.callbacks * LARGE, files=given.files)
+        for row, taken in zip(steps, once, strict=True):
+            print_row(row if row is LARGE_PLAN else Row(row.name, row.arguments), taken)
+        longer = once[steps.index(LARGE_PLAN)].wall / plan.wall
+        print(f"their plan takes {longer:.1f} times as long; the limit is {MOST_TIMES_LONGER}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,14 @@ apiVersion: reconciler/v1
 kind: Project
 name: benchmark
 sources: [device-types/*.yaml]
-environments:
+"""
+POLICIES = """\
+policies:
+  - {name: https, match: {type: "data/*", channel: url}, require: {url: {regex: "^https://"}}, message: x}
+  - {name: no-mail, forbid: {channel: email}, message: x}
+  - {name: hosts, require: {host: "*.example.com"}, message: x}
+  - {name: tokens, require: {headers.authorization: "Bearer ${secret.*}"}, message: x}
+  - {name: names, match: {key: "type-*"}, require: {key: {regex: "^[a-z0-9-]+/[a-z0-9-]+$"}}, message: x}
 """
 ENVIRONMENT = """\
   env-{number}:
@@ -51,9 +58,10 @@ CALLBACK = """\
 """
 
 
-def write_project(root: Path, *, callbacks: int, files: int, environments: int) -> None:
+def write_project(root: Path, *, callbacks: int, files: int, environments: int, policies: bool = False) -> None:
     (root / "device-types").mkdir(exist_ok=True)
-    project = PROJECT + "".join(ENVIRONMENT.format(number=number) for number in range(environments))
+    head = f"{PROJECT}{POLICIES if policies else ''}environments:\n"
+    project = head + "".join(ENVIRONMENT.format(number=number) for number in range(environments))
     (root / "reconciler.yaml").write_text(project)
     for number in range(files):
         own = range(number * callbacks // files, (number + 1) * callbacks // files)
@@ -64,12 +72,12 @@ def write_project(root: Path, *, callbacks: int, files: int, environments: int) 
 def load_once(root: Path) -> None:
     """What a child process does: it times itself, and prints the seconds as JSON."""
     start = time.perf_counter()
-    from reconciler.config import load, schema, source
+    from reconciler.config import file, load, schema
 
     imported = time.perf_counter()
     paths = sorted((root / "device-types").iterdir())
-    with source.collector_paused():
-        documents = [document for path in paths for document in source.read(path, name=str(path)).documents]
+    with file.collector_paused():
+        documents = [document for path in paths for document in file.read(path, name=str(path)).documents]
         read = time.perf_counter()
         faults = [fault for document in documents for fault in schema.validate("DeviceType", document)[1]]
         validated = time.perf_counter()
@@ -95,16 +103,20 @@ def main() -> None:
         load_once(given.load_once)
         return
     print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
-    print(f"{'environments':<14}{'imports s':>10}{'YAML s':>8}{'shapes s':>10}{'all s':>8}{'peak MB':>9}")
-    for environments in (1, 3):
+    print(
+        f"{'environments':<14}{'policies':<10}{'imports s':>10}{'YAML s':>8}{'shapes s':>10}{'all s':>8}{'peak MB':>9}"
+    )
+    for environments, policies in ((1, 0), (1, 5), (3, 0), (3, 5)):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            write_project(root, callbacks=given.callbacks, files=given.files, environments=environments)
+            write_project(
+                root, callbacks=given.callbacks, files=given.files, environments=environments, policies=policies > 0
+            )
             command = [sys.executable, __file__, "--load-once", folder]
             runs = [json.loads(subprocess.check_output(command)) for _ in range(given.repeats)]
         row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
         print(
-            f"{environments:<14}{row['imports']:>10.2f}{row['yaml']:>8.2f}{row['shapes']:>10.2f}"
+            f"{environments:<14}{policies:<10}{row['imports']:>10.2f}{row['yaml']:>8.2f}{row['shapes']:>10.2f}"
             f"{row['all']:>8.2f}{row['peak']:>9.0f}"
         )
 
