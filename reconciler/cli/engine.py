@@ -95,6 +95,24 @@ def serve(
             "has one wins. In RECONCILER_SECRETS one a line.  [default: env]",
         ),
     ] = None,
+    keep_days: Annotated[
+        str,
+        typer.Option(
+            "--keep-days",
+            metavar="DAYS|forever",
+            envvar="RECONCILER_KEEP_DAYS",
+            help="Remove what has ended when it is older. What is pending always stays.",
+        ),
+    ] = "30",
+    keep_size: Annotated[
+        str | None,
+        typer.Option(
+            "--keep-size",
+            metavar="SIZE",
+            envvar="RECONCILER_KEEP_SIZE",
+            help="Remove the oldest of what has ended while the store is larger, such as 500MB or 2GB.",
+        ),
+    ] = None,
     directory: Directory = here,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -106,6 +124,7 @@ def serve(
     what a program prints, such as command:["vault", "kv", "get", "-field=value", "secret/{name}"]; that is read again
     every five minutes. The password of a login to the mail server comes from RECONCILER_SMTP_PASSWORD.
     """
+    from reconciler.cli.keeping_options import keeping
     from reconciler.cli.mail_options import mail_settings
     from reconciler.cli.secret_options import secret_sources
     from reconciler.cli.serving import egress_policy, listen_address, serve_engine
@@ -116,12 +135,15 @@ def serve(
     egress = egress_policy(allow_egress or ())
     mail, mail_mistakes = mail_settings(smtp or None, mail_from or None, variable=variable)
     source, secret_mistakes = secret_sources(secrets or (), environment=secret, variable=variable, directory=directory)
-    mistakes = [given for given in (address, egress) if isinstance(given, Diagnostic)]
+    kept = keeping(keep_days, keep_size or None)
+    mistakes = [given for given in (address, egress, kept) if isinstance(given, Diagnostic)]
     mistakes += [*mail_mistakes, *secret_mistakes]
-    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic) or mistakes:
+    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic) or isinstance(kept, Diagnostic) or mistakes:
         terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
         raise typer.Exit(ExitCode.USAGE)
-    settings = EngineSettings(data=directory / data, egress=egress, authorities=ca_file, mail=mail, secrets=source)
+    settings = EngineSettings(
+        data=directory / data, egress=egress, authorities=ca_file, mail=mail, secrets=source, keeping=kept
+    )
     raise typer.Exit(serve_engine(terminal, settings, address=address, token_file=token_file))
 
 

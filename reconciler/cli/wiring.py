@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reconciler.runtime.channels.protocol import Channel
     from reconciler.runtime.channels.tls import Tls
     from reconciler.runtime.engine import Engine
+    from reconciler.runtime.retention import Keeping
     from reconciler.runtime.retry import RetryPolicy
     from reconciler.targets.protocol import Archive, Target
 
@@ -107,6 +108,7 @@ class EngineSettings:
         policy: when it tries again; the operator's schedule if None.
         secrets: the value of `${secret.NAME}` (`runtime.secrets`); from the environment unless something else is asked
             for.
+        keeping: how long it keeps what has ended; without end if None.
     """
 
     data: Path
@@ -115,6 +117,7 @@ class EngineSettings:
     authorities: Path | None = None
     policy: "RetryPolicy | None" = None
     secrets: Callable[[str], str | None] = secret
+    keeping: "Keeping | None" = None
 
 
 @asynccontextmanager
@@ -124,6 +127,7 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
     Raises:
         StoreError: the store can not be used, or the file of authorities can not be read.
     """
+    import asyncio
     import random
 
     from reconciler.runtime.channels.dispatch import Channels
@@ -131,6 +135,7 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
     from reconciler.runtime.clock import utc_now
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.fingerprints import Fingerprints, fingerprint_key
+    from reconciler.runtime.retention import Remover
     from reconciler.runtime.retry import OPERATOR_POLICY
     from reconciler.runtime.worker import Capacity
     from reconciler.store.sqlite import open_sqlite
@@ -160,10 +165,16 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
             capacity=capacity,
             fingerprints=Fingerprints(fingerprint_key(settings.data), settings.secrets),
         )
+        removing: asyncio.Task[None] | None = None
         try:
             await engine.start()
+            if settings.keeping is not None:
+                remover = Remover(store=store, keeping=settings.keeping, now=utc_now, events=engine.events)
+                removing = asyncio.create_task(remover.run())
             yield engine
         finally:
+            if removing is not None:
+                removing.cancel()
             await engine.stop()
             await channel.close()
     finally:

@@ -140,6 +140,10 @@ class Events:
         extra = {"revision": revision.number, "changes": len(revision.changes), "by": revision.publication.by}
         log.info("revision.published", extra=extra)
 
+    def pruned(self, messages: int) -> None:
+        """What had ended and need not be kept any more was removed."""
+        log.info("store.pruned", extra={"messages": messages})
+
     def store_failed(self, error: StoreError) -> None:
         """The store could not do what it was asked; it will be asked again."""
         self.counters.store_failures += 1

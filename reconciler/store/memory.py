@@ -48,6 +48,7 @@ from reconciler.store.protocol import (
     Heard,
     Kept,
     MessageRecord,
+    Pruned,
 )
 
 __all__ = ["MemoryStore"]
@@ -99,6 +100,8 @@ class MemoryStore:
         self._deliveries: dict[DeliveryId, _Kept] = {}
         self._promises = Promises()
         self._steps: list[tuple[int, timedelta]] = []  # how many messages had been kept, and by how much
+        self._messages_kept = 0
+        self._deliveries_kept = 0
 
     # Revisions
 
@@ -139,7 +142,8 @@ class MemoryStore:
         receptions = self._events.setdefault(message.event, [])
         fresh = not receptions
         receptions.append(message)
-        self._messages[message.id] = _Message(message, arrival.revision, len(self._messages))
+        self._messages_kept += 1
+        self._messages[message.id] = _Message(message, arrival.revision, self._messages_kept)
         if not fresh:
             self._keep((delivery, FIRST_TOKEN - 1, None) for delivery in arrival.again)
             return Kept.RECEPTION
@@ -158,7 +162,8 @@ class MemoryStore:
 
     def _keep(self, given: Iterable[tuple[Delivery, int, datetime | None]]) -> None:
         for delivery, token, leased_until in sorted(given, key=lambda each: each[0].id):
-            self._deliveries[delivery.id] = _Kept(delivery, len(self._deliveries), token, leased_until)
+            self._deliveries_kept += 1
+            self._deliveries[delivery.id] = _Kept(delivery, self._deliveries_kept, token, leased_until)
 
     def _heard_after(self, message_id: str, device: str) -> bool:
         known, last = self._messages.get(message_id), self._last_heard(device)
@@ -294,11 +299,11 @@ class MemoryStore:
         last = self._last_heard(device)
         if last is None:
             return None
-        since = (by for kept_before, by in self._steps if last.place < kept_before)
+        since = (by for kept_before, by in self._steps if last.place <= kept_before)
         return Heard(last.message, last.message.received_at + sum(since, timedelta(0)))
 
     async def clock_stepped(self, by: timedelta) -> None:
-        self._steps.append((len(self._messages), by))
+        self._steps.append((self._messages_kept, by))
         self._promises.step(by)
 
     # Downlinks
@@ -361,6 +366,50 @@ class MemoryStore:
         for kept in self._pending():
             due.setdefault(kept.delivery.endpoint, []).append(kept.delivery.due_at)
         return [EndpointBacklog(endpoint, len(times), min(times)) for endpoint, times in sorted(due.items())]
+
+    # Retention
+
+    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+        looked = [kept for kept in self._messages.values() if kept.place > after][:limit]
+        young = (k.place for k in looked if k.message.received_at >= before)
+        end = min(next(young, self._messages_kept), self._messages_kept)
+        old = [kept for kept in looked if kept.place < end]
+        gone = [kept for kept in old if self._is_over(kept, before=before)]
+        for kept in gone:
+            self._remove(kept.message)
+        return Pruned(len(gone), old[-1].place if len(old) == limit else None)
+
+    def _is_over(self, kept: _Message, *, before: datetime) -> bool:
+        message, promises = kept.message, self._promises
+        event = self._events[message.event]
+        ids = {each.id for each in event}
+        pending = (k for k in self._deliveries.values() if k.delivery.id.message in ids)
+        return not (
+            any(k.delivery.state in (State.PENDING, State.JOINED) for k in pending)
+            or any(each.received_at >= before or promises.is_waiting(each.id) for each in event)
+            or any(promises.stands(AlarmKind.RESULT, each.id) for each in event)
+            or promises.stands(AlarmKind.GATHERED, message.event)
+            or (promises.stands(AlarmKind.SILENCE, message.device) and self._last_heard(message.device) == kept)
+        )
+
+    def _remove(self, message: Message) -> None:
+        del self._messages[message.id]
+        self._events[message.event].remove(message)
+        if not self._events[message.event]:
+            del self._events[message.event]
+        self._promises.forget(message.id)
+        gone = {i for i in self._deliveries if i.message == message.id}
+        for delivery_id in gone:
+            del self._deliveries[delivery_id]
+        for kept in self._deliveries.values():
+            if kept.delivery.batch in gone:
+                kept.delivery = replace(kept.delivery, batch=None)
+
+    async def size(self) -> int:
+        return 0
+
+    async def give_back(self) -> bool:
+        return False
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -43,6 +43,9 @@ class Promises:
         for alarm in alarms:
             self._alarms.pop((alarm.kind, alarm.subject), None)
 
+    def stands(self, kind: AlarmKind, subject: str) -> bool:
+        return (kind, subject) in self._alarms
+
     def alarms_due(self, *, now: datetime, limit: int) -> Sequence[Alarm]:
         due = [alarm for alarm in self._alarms.values() if alarm.due_at <= now]
         return sorted(due, key=lambda alarm: (alarm.due_at, alarm.kind, alarm.subject))[:limit]
@@ -65,6 +68,15 @@ class Promises:
 
     def request(self, message: str) -> Downlink | None:
         return self._requests.get(message)
+
+    def is_waiting(self, message: str) -> bool:
+        """Whether the device that asked with this message listens still."""
+        request = self._requests.get(message)
+        return request is not None and request.state in WAITING
+
+    def forget(self, message: str) -> None:
+        """Let the request go that came with a message, if one did."""
+        self._requests.pop(message, None)
 
     def ask(self, request: Downlink) -> None:
         """Keep a request that came with its message."""

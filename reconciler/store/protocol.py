@@ -1,4 +1,4 @@
-"""What a store promises, in six roles; each consumer asks for the roles it needs.
+"""What a store promises, in seven roles; each consumer asks for the roles it needs.
 
 1. When an awaited call returns, what it did is durable. When it raises, nothing of it happened.
 2. Verbs of the hot path take and return sequences, and are merged into one transaction per group.
@@ -41,6 +41,8 @@ __all__ = [
     "Kept",
     "MessageRecord",
     "Outbox",
+    "Pruned",
+    "Retention",
     "Revisions",
     "Store",
 ]
@@ -139,6 +141,14 @@ class EndpointBacklog:
     endpoint: str
     pending: int
     oldest_due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many messages a step removed, and where the next step goes on; None when nothing that old comes after it."""
+
+    removed: int
+    after: int | None
 
 
 class Revisions(Protocol):
@@ -321,7 +331,35 @@ class Journal(Protocol):
         ...
 
 
-class Store(Revisions, Inbox, Outbox, Alarms, Downlinks, Journal, Protocol):
+class Retention(Protocol):
+    """Letting go of what has ended.
+
+    1. A message goes with its deliveries, their attempts and its downlink request. It stays while anything of its event
+       is open: a delivery PENDING or JOINED, a request ASKED or READY, an alarm GATHERED or RESULT; while a message of
+       its event is not old enough; and while a SILENCE alarm stands for the device that was not heard after it.
+    2. The message that was kept last stays always: the order of arrival goes on from it.
+    3. What is left of a batch when its carrier goes are lines on their own.
+    4. A message that is gone and comes once more is FRESH. Revisions stay.
+    """
+
+    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+        """Look at messages in the order in which they were kept, and remove those that ended.
+
+        Begins behind `after`, 0 at first, and ends after `limit` messages or before the first that was received
+        `before` or later.
+        """
+        ...
+
+    async def size(self) -> int:
+        """Bytes on disk that hold something; 0 when nothing is on disk."""
+        ...
+
+    async def give_back(self) -> bool:
+        """Return some of the space that was freed to the file system; whether there is more to return."""
+        ...
+
+
+class Store(Revisions, Inbox, Outbox, Alarms, Downlinks, Journal, Retention, Protocol):
     """All roles, opened and closed together."""
 
     async def close(self) -> None:

@@ -28,6 +28,7 @@ from reconciler.store import (
     sqlite_claims,
     sqlite_downlinks,
     sqlite_journal,
+    sqlite_retention,
     sqlite_revisions,
     sqlite_writes,
 )
@@ -41,6 +42,7 @@ from reconciler.store.protocol import (
     Heard,
     Kept,
     MessageRecord,
+    Pruned,
 )
 from reconciler.store.sqlite_file import SqliteFile
 from reconciler.store.sqlite_motion import alarm_row
@@ -216,6 +218,20 @@ class SqliteStore:
 
     async def backlog(self) -> Sequence[EndpointBacklog]:
         return await self._file.read(sqlite_journal.backlog)
+
+    # Retention
+
+    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+        moment = micros(before)
+        keys, goes_on = await self._file.read(partial(sqlite_retention.ended, before=moment, after=after, limit=limit))
+        removed = await self._file.write(partial(sqlite_retention.remove, keys=keys, before=moment)) if keys else 0
+        return Pruned(removed, goes_on)
+
+    async def size(self) -> int:
+        return await self._file.read(sqlite_retention.size)
+
+    async def give_back(self) -> bool:
+        return await self._file.write(sqlite_retention.give_back)
 
     async def close(self) -> None:
         """Finish what was asked before, then let go of files and threads."""

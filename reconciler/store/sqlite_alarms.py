@@ -163,7 +163,7 @@ WITH RECURSIVE looked (segment, message) AS (
         ORDER BY segments.message DESC
         LIMIT 1
     )
-    FROM looked WHERE looked.message IS NULL AND looked.segment > 0
+    FROM looked WHERE looked.message IS NULL AND looked.segment > (SELECT coalesce(min(segment), 0) FROM segments)
 )
 SELECT json_array({MESSAGE}, (SELECT coalesce(sum(step), 0) FROM clock_steps WHERE message >= messages.key))
 FROM looked CROSS JOIN messages ON messages.key = looked.message
@@ -179,7 +179,7 @@ asked (place, device, known) AS MATERIALIZED (
 ),
 complete (beyond) AS MATERIALIZED (SELECT coalesce(max(segment) + 1, 0) FROM segments),
 looked (place, device, known, segment, found) AS (
-    SELECT place, device, known, known >> 12, 0 FROM asked
+    SELECT place, device, known, max(known >> 12, (SELECT coalesce(min(segment), 0) FROM segments)), 0 FROM asked
     UNION ALL
     SELECT place, device, known, segment + 1, EXISTS (
         SELECT 1 FROM segments CROSS JOIN messages ON messages.key = segments.message AND {_HEARD}

@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from reconciler.errors import StoreBusy, StoreError, StoreFull
 
-__all__ = ["SqliteFile"]
+__all__ = ["INCREMENTAL", "SqliteFile"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,9 @@ _READER_PRAGMAS: Final = (
     "PRAGMA automatic_index = OFF",
 )
 _STATEMENTS_KEPT: Final = 256  # nine sizes of each insert, and the rest
+
+INCREMENTAL: Final = 2
+"""The value of `PRAGMA auto_vacuum` in a file that can return pages."""
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 
@@ -150,12 +153,15 @@ class SqliteFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self._lock_path)
         self._writer = sqlite3.connect(self._path, isolation_level=None, cached_statements=_STATEMENTS_KEPT)
+        can_shrink = _let_shrink(self._writer)
         (mode,) = self._writer.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StoreError(f"{self._path} is on a file system that cannot hold a store: it refuses a write-ahead log")
         for pragma in _WRITER_PRAGMAS:
             self._writer.execute(pragma)
         _migrate(self._writer, self._path)
+        if not can_shrink:
+            _rewrite(self._writer)
 
     def _open_reader(self) -> None:
         uri = f"{self._path.absolute().as_uri()}?mode=ro"
@@ -200,6 +206,25 @@ def _lock(path: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
+
+
+def _let_shrink(connection: sqlite3.Connection) -> bool:
+    """Let the file return pages that it does not need; False when it holds something and can not do so yet."""
+    connection.execute(
+        f"PRAGMA auto_vacuum = {INCREMENTAL}"
+    )  # a file that holds something ignores it until it is rewritten
+    (given,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    return bool(pages == 0 or given == INCREMENTAL)
+
+
+def _rewrite(connection: sqlite3.Connection) -> None:
+    """Write the whole file anew, once in its life, so that it can return pages; where space is short, another time."""
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

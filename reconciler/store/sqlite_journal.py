@@ -81,7 +81,7 @@ FROM messages WHERE messages.id = :message
 # The segments that are complete, then those messages that are in none.
 _OF_DEVICE: Final = """
 complete (segment) AS (
-    SELECT 0 WHERE EXISTS (SELECT 1 FROM segments)
+    SELECT segment FROM (SELECT min(segment) AS segment FROM segments) WHERE segment IS NOT NULL
     UNION ALL
     SELECT segment + 1 FROM complete WHERE segment < (SELECT max(segment) FROM segments)
 ),

@@ -9,6 +9,8 @@ from reconciler.store.sqlite_values import JsonRow, id_bytes, micros, moment
 
 __all__ = [
     "DOWNLINK",
+    "GATHERED",
+    "RESULT",
     "SILENCE",
     "AlarmRow",
     "DownlinkRow",
@@ -29,6 +31,8 @@ _STATES: Final = (
     DownlinkState.DECLINED,
     DownlinkState.ENDED,
 )
+GATHERED: Final = _KINDS.index(AlarmKind.GATHERED)
+RESULT: Final = _KINDS.index(AlarmKind.RESULT)
 SILENCE: Final = _KINDS.index(AlarmKind.SILENCE)
 
 DOWNLINK: Final = """json_array(

@@ -9,6 +9,7 @@ from reconciler.model.message import EVENT_DIGITS
 
 __all__ = [
     "EVENT_BYTES",
+    "LAST_STATION",
     "MOST_DELIVERIES",
     "ORDINAL_BITS",
     "JsonRow",
@@ -32,8 +33,8 @@ MOST_DELIVERIES: Final = 1 << ORDINAL_BITS
 EVENT_BYTES: Final = EVENT_DIGITS // 2
 
 _NO_MESSAGE: Final = bytes(16)  # the digest part of an id would have to be zero
-_LAST_STATION: Final = b"\xff" * (len(_NO_MESSAGE) - EVENT_BYTES)
-_NO_STATION: Final = "00" * len(_LAST_STATION)
+LAST_STATION: Final = b"\xff" * (len(_NO_MESSAGE) - EVENT_BYTES)
+_NO_STATION: Final = "00" * len(LAST_STATION)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SIGN: Final = 1 << 63
@@ -75,7 +76,7 @@ def event_bytes(event: str) -> bytes:
 
 def last_of_event(event: bytes) -> bytes:
     """The greatest id that a message of an event can have; the event itself comes before all of them."""
-    return event + _LAST_STATION
+    return event + LAST_STATION
 
 
 def device_number(device: str) -> int | None:

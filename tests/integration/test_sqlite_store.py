@@ -405,3 +405,107 @@ async def test_the_price_of_an_alarm_or_request_does_not_grow_with_how_many_ther
 
     few, many = await price(100), await price(4_000)
     assert {name: (few[name], many[name]) for name in few if many[name] > 2 * few[name] + 10} == {}
+
+
+# Letting go
+
+
+async def fill(store: SqliteStore, count: int) -> None:
+    """Keep messages that are delivered, and one behind them."""
+    for start in range(0, count, 500):
+        leases = await hold(store, *range(start, start + 500))
+        await store.settle([a_settlement(lease, Done()) for lease in leases])
+    await hold(store, count)
+
+
+async def prune(store: SqliteStore, *, limit: int = 200) -> int:
+    removed, after = 0, 0
+    while True:
+        step = await store.prune(before=NOW + LEASE, after=after, limit=limit)
+        removed += step.removed
+        if step.after is None:
+            return removed
+        after = step.after
+
+
+async def test_what_is_removed_is_returned_to_the_file_system(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    store = await open_sqlite(tmp_path)
+    await fill(store, 5_000)
+    await store.close()
+    full = path.stat().st_size
+
+    store = await open_sqlite(tmp_path)
+    before = await store.size()
+    assert await prune(store) == 5_000
+    assert await store.size() < before / 10
+    steps = 1
+    while await store.give_back():
+        steps += 1
+    assert steps > 5  # a few pages at a time
+    assert (await store.counts())[State.PENDING] == 1
+    await store.close()
+    assert path.stat().st_size < full / 10
+
+
+async def test_a_file_from_before_is_rewritten_once_so_that_it_can_shrink(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    store = await open_sqlite(tmp_path)
+    await fill(store, 1_000)
+    await store.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:  # as it was made before
+        for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA auto_vacuum = NONE", "VACUUM"):
+            connection.execute(statement)
+    full = path.stat().st_size
+
+    store = await open_sqlite(tmp_path)
+    assert (await store.counts())[State.DELIVERED] == 1_000
+    assert await prune(store) == 1_000
+    while await store.give_back():
+        pass
+    await store.close()
+    assert path.stat().st_size < full / 3
+
+
+async def test_what_was_replayed_while_it_was_looked_at_stays(file: SqliteFile, store: SqliteStore) -> None:
+    await fill(store, 500)
+    looked, go_on = threading.Event(), threading.Event()
+
+    def wait(_: sqlite3.Connection) -> None:
+        looked.set()
+        go_on.wait(timeout=60)
+
+    writing = file.write(wait)  # whatever is written next waits behind it
+    await asyncio.to_thread(looked.wait, 60)
+    replaying = asyncio.create_task(store.replay([a_delivery(a_message(7)).id], now=NOW))
+    pruning = asyncio.create_task(prune(store))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await writing
+    assert await replaying == 1
+    assert await pruning == 499
+    assert {delivery.id.message for delivery in await claim(store)} == {a_message(7).id}
+
+
+async def test_the_price_of_a_step_does_not_grow_with_what_is_kept(tmp_path: Path) -> None:
+    async def price(count: int) -> int:
+        """Steps of SQLite's machine, in tens, for a step of pruning, and one of returning space."""
+        file = await SqliteFile.open(tmp_path / str(count))
+        store = await SqliteStore.on(file)
+        await fill(store, count)
+        await store.accept([an_arrival(a_message(9_999), alarms=[an_alarm()])], worker="w", lease=LEASE, now=NOW)
+        steps = 0
+
+        def tick() -> None:
+            nonlocal steps
+            steps += 1
+
+        for direction in (file.write, file.read):
+            await direction(lambda connection: connection.set_progress_handler(tick, 10))
+        assert (await store.prune(before=NOW + LEASE, after=0, limit=100)).removed == 100
+        await store.give_back()
+        await store.close()
+        return steps
+
+    few, many = await price(4_500), await price(8_500)  # beyond a segment each
+    assert many < 1.5 * few, (few, many)

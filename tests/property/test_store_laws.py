@@ -20,7 +20,7 @@ from reconciler.model.message import Message, MessageType
 from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, Publication
 from reconciler.store.memory import MemoryStore
-from reconciler.store.protocol import Arrival, DeliveryFilter, Heard, Kept, Store
+from reconciler.store.protocol import Arrival, DeliveryFilter, Heard, Kept, Pruned, Store
 from reconciler.store.sqlite import open_sqlite
 from tests.builders import (
     NOW,
@@ -65,7 +65,12 @@ def message_number(number: int, station: str = "0AF0") -> Message:
         number, MessageType.DATA
     )
     return a_message(
-        number, kind=kind, device=DEVICES[number % 2], time=1_700_000_000 + number * 5 % 3, station=station
+        number,
+        kind=kind,
+        device=DEVICES[number % 2],
+        time=1_700_000_000 + number * 5 % 3,
+        station=station,
+        received_at=NOW + (number % 4 + (station == "0AF1")) * SECOND,
     )
 
 
@@ -238,6 +243,17 @@ class SqliteKeepsTheReference(RuleBasedStateMachine):
         message = None if number is None else message_number(number).id
         now = NOW + seconds * SECOND
         self.both(lambda s: s.serve_downlinks(limit=limit, now=now, message=message, device_type=device_type))
+
+    @rule(seconds=st.sampled_from([2, 10]), limit=st.integers(1, 6), steps=st.integers(1, 3))
+    def prune(self, seconds: int, limit: int, steps: int) -> None:
+        after: int | None = 0
+        for _ in range(steps):
+            if after is not None:
+                after = self.both(partial(self.pruned, seconds, after, limit)).after
+
+    @staticmethod
+    async def pruned(seconds: int, after: int, limit: int, store: Store) -> Pruned:
+        return await store.prune(before=NOW + seconds * SECOND, after=after, limit=limit)
 
     @rule(seconds=st.integers(-60, 120))
     def expire(self, seconds: int) -> None:
