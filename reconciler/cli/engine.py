@@ -1,4 +1,4 @@
-"""`engine serve` and `engine token`: run an engine, and make the tokens that open its doors.
+"""`engine serve|token|check|backup`: run an engine, make the tokens that open its doors, look after its store.
 
 1. An engine on loopback that has no token yet makes one and shows it once. Beyond loopback it refuses to listen unless
    `--token-file` names a file with tokens: whoever opens a door to a network has decided who may enter.
@@ -14,14 +14,14 @@ import typer
 
 from reconciler.cli.data_directory import make_data_directory
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, Quiet, Verbose, here
+from reconciler.cli.options import Directory, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.render.diagnostics import diagnostics_as_text
 from reconciler.cli.wiring import this_terminal
 from reconciler.diagnostics import Diagnostic
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Run an engine, and make tokens for it.", no_args_is_help=True)
+app = typer.Typer(help="Run an engine, make tokens for it, look after its store.", no_args_is_help=True)
 
 _DEFAULT_DATA = Path(".reconciler/data")
 
@@ -182,3 +182,55 @@ def token(
         raise typer.Exit(ExitCode.PROBLEMS)
     terminal.say(f"{path} holds its hash now. The token itself is shown this once:")
     terminal.result(made.clear)
+
+
+@app.command("check")
+def check(
+    data: DataDirectory = _DEFAULT_DATA,
+    directory: Directory = here,
+    format: TextOrJson = OutputFormat.TEXT,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check that a store is sound: the file, and what must be true of all that is in it.
+
+    It only reads, and may run beside an engine. It takes some ten seconds for each gigabyte.
+    """
+    from reconciler.cli.render.diagnostics import diagnostics_as_json
+    from reconciler.cli.store_care import findings, summary
+    from reconciler.cli.wiring import check_store
+
+    terminal = this_terminal(quiet=quiet, verbose=verbose)
+    path = directory / data
+    found = check_store(path)
+    mistakes = findings(found, path)
+    if format is OutputFormat.JSON:
+        terminal.result(diagnostics_as_json(mistakes))
+    elif mistakes:
+        terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
+    else:
+        terminal.result(summary(found, path))
+    raise typer.Exit(ExitCode.FINE if found.is_sound else ExitCode.PROBLEMS)
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; it must not exist yet.")],
+    data: DataDirectory = _DEFAULT_DATA,
+    directory: Directory = here,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Copy a store into one file, also while an engine serves from it.
+
+    All that was acknowledged before the copy began is in it. To restore, put it into an empty data directory as
+    “store.sqlite3”, together with “fingerprint.key” and “tokens”, which stand beside the store and are not in the copy.
+    """
+    from reconciler.cli.store_care import kept_apart
+    from reconciler.cli.wiring import backup_store
+
+    terminal = this_terminal(quiet=quiet, verbose=verbose)
+    path = directory / data
+    size = backup_store(path, directory / file)
+    terminal.say(kept_apart(path))
+    terminal.result(f"{directory / file}: {size:,} bytes.")

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.retention import Keeping
     from reconciler.runtime.retry import RetryPolicy
+    from reconciler.store.sqlite_check import Condition
     from reconciler.targets.protocol import Archive, Target
 
 __all__ = [
     "EngineSettings",
+    "backup_store",
+    "check_store",
     "environment",
     "observer_at",
     "open_engine",
@@ -91,6 +94,31 @@ def observer_at(access: "EngineAccess") -> "Archive":
     from reconciler.targets.engine import EngineObserver
 
     return EngineObserver(access.url, access.token, token_variable=access.token_variable)
+
+
+# The store of an engine
+
+
+def check_store(data: Path) -> "Condition":
+    """What is wrong with the store in a data directory, whether or not an engine has it open.
+
+    Raises:
+        StoreError: there is none, or it can not be read.
+    """
+    from reconciler.store.sqlite_care import check_sqlite
+
+    return check_sqlite(data)
+
+
+def backup_store(data: Path, copy: Path) -> int:
+    """Copy the store in a data directory, also while an engine has it open; the size of the copy in bytes.
+
+    Raises:
+        StoreError: it can not be copied.
+    """
+    from reconciler.store.sqlite_care import backup_sqlite
+
+    return backup_sqlite(data, copy)
 
 
 # The engine

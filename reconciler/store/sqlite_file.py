@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from reconciler.errors import StoreBusy, StoreError, StoreFull
 
-__all__ = ["INCREMENTAL", "SqliteFile"]
+__all__ = ["INCREMENTAL", "SqliteFile", "latest_form", "store_path"]
 
 T = TypeVar("T")
 
@@ -57,11 +57,16 @@ INCREMENTAL: Final = 2
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
+def store_path(directory: Path) -> Path:
+    """Where the store of a data directory is."""
+    return directory / _FILE
+
+
 class SqliteFile:
     """The file of a store, owned by this process from `open` to `close`."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / _FILE
+        self._path = store_path(directory)
         self._lock_path = directory / _LOCK
         self._lock: int | None = None
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -227,12 +232,21 @@ def _rewrite(connection: sqlite3.Connection) -> None:
             raise
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    steps = sorted(
+def latest_form() -> int:
+    """The form into which this program brings a file."""
+    return _steps()[-1][0]
+
+
+def _steps() -> list[tuple[int, str]]:
+    return sorted(
         (int(step.name[:4]), step.read_text(encoding="utf-8"))
         for step in resources.files("reconciler.store").joinpath("migrations").iterdir()
         if step.name.endswith(".sql")
     )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    steps = _steps()
     (form,) = connection.execute("PRAGMA user_version").fetchone()
     latest, _ = steps[-1]
     if form > latest:
