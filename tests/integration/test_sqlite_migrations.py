@@ -117,9 +117,15 @@ def write_first_form(directory: Path) -> None:
         connection.execute("COMMIT")
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
+@pytest.fixture(params=[1, 2, 3])
+def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A store of the first form, or one that a later version has brought forward and left in its own."""
     write_first_form(tmp_path)
+    steps = resources.files("reconciler.store").joinpath("migrations").iterdir()
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)) as connection:
+        for step in sorted(steps, key=lambda step: step.name)[1 : request.param]:
+            connection.executescript(step.read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA user_version = {request.param}")
     return tmp_path
 
 

@@ -264,6 +264,31 @@ async def test_a_full_disk_fails_what_was_asked_and_nothing_else(file: SqliteFil
     ] * 500
 
 
+async def test_a_lock_of_another_process_is_waited_for_and_what_it_fails_is_tried_afresh(
+    tmp_path: Path, file: SqliteFile, store: SqliteStore
+) -> None:
+    await file.write(lambda connection: connection.execute("PRAGMA busy_timeout = 60000").fetchone())
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        accepting = asyncio.create_task(hold(store, 1))
+        assert (await store.counts())[State.PENDING] == 0  # who reads does not wait
+        assert not accepting.done()
+        other.execute("ROLLBACK")
+        (lease,) = await accepting
+
+        await file.write(lambda connection: connection.execute("PRAGMA busy_timeout = 50").fetchone())
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(StoreError, match="database is locked"):
+                await hold(store, 2)
+            with pytest.raises(StoreError, match="database is locked"):
+                await store.settle([a_settlement(lease, Done())])
+        other.execute("ROLLBACK")
+    await hold(store, 2)
+    assert await store.settle([a_settlement(lease, Done())]) == [True]
+    assert (await store.counts())[State.PENDING] == 1
+
+
 async def test_a_name_that_was_not_written_is_written_with_the_next_group(file: SqliteFile, store: SqliteStore) -> None:
     delivery = a_delivery(callback=Key("tracker", "new"), host="new.example.com")
 

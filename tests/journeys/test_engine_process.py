@@ -1,10 +1,13 @@
 """The engine as a process: how it starts, stops, is killed, and refuses to start."""
 
+import itertools
+import resource
 import signal
 import socket
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.journeys.conftest import SECRETS, copy_of_example
@@ -129,6 +132,28 @@ def test_a_file_without_a_last_line_break_takes_another_token(tmp_path: Path) ->
     file.write_text("# ours")
     assert run("engine", "token", "--token-file", file, "--name", "a", "--scope", "read").code == 0
     assert [line.partition(" ")[0][:7] for line in file.read_text().splitlines()] == ["#", "sha256:"]
+
+
+def test_when_nothing_can_be_written_it_says_so_and_goes_on_by_itself(tmp_path: Path) -> None:
+    """A limit on the size of files is what a full disk is: writes fail, and later they do not."""
+    data = tmp_path / "data"
+    uplinks = ({**UPLINK, "time": 1_700_000_000 + number} for number in itertools.count())
+    with receiving() as receiver, engine_process(data, "--allow-egress", "private", env=SECRETS) as engine:
+        apply_example(tmp_path, engine, receiver)
+        kept = engine.post(*itertools.islice(uplinks, 10))["ids"]
+        receiver.take_distinct(10)
+        _, most = resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (0, most))
+        for _ in range(3):
+            with pytest.raises(httpx.HTTPStatusError) as refused:
+                engine.post(next(uplinks))
+            assert refused.value.response.status_code == 503
+            assert int(refused.value.response.headers["Retry-After"]) > 0
+        resource.prlimit(engine.process.pid, resource.RLIMIT_FSIZE, (most, most))
+        kept += engine.post(*itertools.islice(uplinks, 10))["ids"]
+        assert len(receiver.take_distinct(10)) == 10
+        assert len({engine.ask("GET", f"/v1/messages/{message}")["message"]["time"] for message in kept}) == 20
+    assert run("engine", "check", "--data", data).code == 0
 
 
 # What keeps it from starting
