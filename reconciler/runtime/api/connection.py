@@ -3,11 +3,12 @@
 uvicorn parses with httptools (llhttp), which refuses what request smuggling is made of. What it leaves open is closed
 here, because a client may do it before it has shown a token:
 
-1. A request must arrive, head and body, within a time of its first byte. Timers run only for requests that do not come
-   in one piece, so that the usual one pays nothing.
+1. A head must arrive within a time of its first byte, a body must keep up a least rate, and the whole request has a
+   time of its own. Timers run only for requests that do not come in one piece, so that the usual one pays nothing.
 2. The head has a largest size. A connection may be idle for a time, also when the answer was given before the body had
    arrived, and for a shorter time before its first request. A client that does not read its answer is not waited for.
-3. There is a largest number of connections; one more is told so and closed.
+3. There is a largest number of connections. One more takes the place of the oldest that has never asked anything, so
+   that idle strangers shut nobody out; when there is none, it is told so and closed.
 4. Whatever is refused here is told in the doors' form, unless it could be taken for the answer to another request.
 """
 
@@ -30,20 +31,28 @@ class Bounds:
     """What a client may take of the server.
 
     Attributes:
-        arrival: from the first byte of a request to its last, 4 MiB need 1.2 Mbit/s; and from connecting to the first
-            byte of the first request.
+        arrival: from the first byte of a request to its last, 64 MiB need 1.8 Mbit/s.
+        head: from the first byte of a request to the end of its headers, and from connecting to the first byte of the
+            first request; with TLS, once more for the handshake.
+        pace: how long a body may take for the next `least_bytes`.
+        least_bytes: of a body in each `pace`; 1 KiB/s is what the slowest mobile network gives.
         idle: between requests; longer than clients commonly keep a connection (Go 90 s, nginx 60 s, aiohttp 15 s), so
             that it is rarely us who close one just as a request leaves.
         grace: for requests in flight when the server stops; an ingest takes milliseconds.
         head_bytes: request line and headers; a single read may exceed it.
+        handshakes: of TLS at once; they are files beside the connections.
         connections: at once; well below the 1,024 files that a process may commonly open.
     """
 
-    arrival: timedelta = timedelta(seconds=30)
+    arrival: timedelta = timedelta(seconds=300)
+    head: timedelta = timedelta(seconds=10)
+    pace: timedelta = timedelta(seconds=10)
+    least_bytes: int = 10 * 1024
     idle: timedelta = timedelta(seconds=120)
     grace: timedelta = timedelta(seconds=10)
     head_bytes: int = 64 * 1024
     connections: int = 800
+    handshakes: int = 100
 
 
 class Connections(ServerState):
@@ -52,6 +61,8 @@ class Connections(ServerState):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
         self.bounds = bounds
+        self.connections: set[Connection] = set()  # type: ignore[assignment]
+        self.made = 0
         self._lost = asyncio.Event()
 
     def date(self, now: datetime) -> None:
@@ -61,6 +72,18 @@ class Connections(ServerState):
     def connection_lost(self) -> None:
         """A connection is gone."""
         self._lost.set()
+
+    def make_room(self, newest: "Connection") -> bool:
+        """Hang up on the oldest connection that has asked nothing yet; False when there is none but the newest."""
+        silent = (
+            each
+            for each in self.connections
+            if not each.has_asked and each is not newest and not each.transport.is_closing()
+        )
+        oldest = min(silent, key=lambda each: each.number, default=None)
+        if oldest is not None:
+            oldest.transport.abort()
+        return oldest is not None
 
     def shut_down(self) -> None:
         """Close those that are idle, and the others when their answer is out."""
@@ -87,6 +110,8 @@ class Connection(HttpToolsProtocol):
     def __init__(self, config: uvicorn.Config, server_state: Connections, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
         self._all = server_state
+        self.number = server_state.made
+        server_state.made += 1
         self._bounds = server_state.bounds
         # uvicorn declares whole seconds, and hands them to `call_later`, which takes any.
         self.timeout_keep_alive = server_state.bounds.idle.total_seconds()  # type: ignore[assignment]
@@ -95,14 +120,24 @@ class Connection(HttpToolsProtocol):
         self._asked = False
         self._head_bytes = 0
         self._arrival: asyncio.TimerHandle | None = None
+        self._began = 0.0  # when the request of the timer did
+        self._paced = False  # whether the timer measures a body alone
+        self._received = 0  # of it, since the timer was set
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._answers = _OneWrite(transport)
         super().connection_made(self._answers)
-        if len(self.connections) > self._bounds.connections:
-            self._refuse("503 Service Unavailable", "too-many-connections", "The engine serves too many clients.")
+        if len(self.connections) > self._bounds.connections and not self._all.make_room(self):
+            self._refuse(
+                "503 Service Unavailable", "too-many-connections", "The engine serves too many clients.", retry_after=5
+            )
         else:
-            self._await_request(self._bounds.arrival)
+            self._await_request(min(self._bounds.head, self._bounds.arrival))
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether a request ever arrived, or the head of one."""
+        return self._asked
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -115,7 +150,9 @@ class Connection(HttpToolsProtocol):
         if not self._arriving or self.transport.is_closing():
             return
         if self._arrival is None:
-            self._arrival = self.loop.call_later(self._bounds.arrival.total_seconds(), self._too_slow)
+            self._began = self.loop.time()
+            self._watch_arrival()
+        self._received += len(data)
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._bounds.head_bytes:
@@ -163,17 +200,35 @@ class Connection(HttpToolsProtocol):
             self._arrival.cancel()
             self._arrival = None
 
-    def _too_slow(self) -> None:
+    def _watch_arrival(self) -> None:
+        """Look again when the request is due: its head, the next part of its body, or all of it."""
+        self._paced, self._received = not self._in_head, 0
+        due = self._bounds.head if self._in_head else self._bounds.pace
+        left = self._began + self._bounds.arrival.total_seconds() - self.loop.time()
+        self._arrival = self.loop.call_later(max(0.0, min(due.total_seconds(), left)), self._look_at_arrival)
+
+    def _look_at_arrival(self) -> None:
         behind_another = bool(self.pipeline) or (self._in_head and self._asked and not self.cycle.response_complete)
         if self.flow.read_paused or behind_another:
             # It is us who take our time, with the requests that came before.
-            self._arrival = self.loop.call_later(self._bounds.arrival.total_seconds(), self._too_slow)
+            self._began = self.loop.time()
+            self._watch_arrival()
+            return
+        bounds = self._bounds
+        if self.loop.time() - self._began >= bounds.arrival.total_seconds():
+            late = f"The request did not arrive within {bounds.arrival.total_seconds():g} s."
+        elif self._in_head:
+            late = f"Request line and headers did not arrive within {bounds.head.total_seconds():g} s."
+        elif self._paced and self._received < bounds.least_bytes:
+            least = f"{bounds.least_bytes} bytes in {bounds.pace.total_seconds():g} s"
+            late = f"The body arrived too slowly; this engine waits for {least}."
+        else:
+            self._watch_arrival()
             return
         self._arrival = None
-        seconds = self._bounds.arrival.total_seconds()
-        self._refuse("408 Request Timeout", "request-too-slow", f"The request did not arrive within {seconds:g} s.")
+        self._refuse("408 Request Timeout", "request-too-slow", late)
 
-    def _refuse(self, status: str, code: str, message: str) -> None:
+    def _refuse(self, status: str, code: str, message: str, *, retry_after: int | None = None) -> None:
         """Say why, where that cannot be taken for the answer to another request, and hang up."""
         if self._in_head or not self._arriving:
             idle = not self._asked or self.cycle.response_complete
@@ -182,6 +237,8 @@ class Connection(HttpToolsProtocol):
         if idle:
             body = orjson.dumps({"code": code, "message": message})
             head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+            if retry_after is not None:
+                head += f"retry-after: {retry_after}\r\n"
             self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
         self.transport.close()
 

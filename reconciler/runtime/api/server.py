@@ -5,14 +5,18 @@
 2. Stopping closes the listening socket first, so that a successor can bind at once, then finishes the requests that
    are in flight. What has not ended within the grace period is cut off.
 3. An address that cannot be listened on is a mistake in what the user asked for: `listen` returns a diagnostic.
+4. With TLS connections are accepted by us, because asyncio tells nobody of those that are still shaking hands: they
+   count against the largest number of connections, and have a time like the head of a request.
 """
 
 import asyncio
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import uvicorn
@@ -28,6 +32,7 @@ log = logging.getLogger("reconciler.api")
 # The largest value that Linux takes without a changed net.core.somaxconn.
 _BACKLOG: Final = 4_096
 _DATE_SECONDS: Final = 1.0
+_ACCEPT_AGAIN_SECONDS: Final = 0.1
 _MAX_PORT: Final = 65_535
 
 
@@ -50,10 +55,11 @@ def listen(host: str, port: int) -> socket.socket | Diagnostic:
         return _cannot_listen(host, port, error)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
     """Where a listening socket is reached."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def serve(
@@ -64,10 +70,11 @@ async def serve(
     stop: asyncio.Event,
     started: Callable[[str], None] = lambda url: None,
     bounds: Bounds | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until `stop` is set, then end in good order; the listener is closed by then.
 
-    `started` is told the URL as soon as requests are taken.
+    `started` is told the URL as soon as requests are taken; `tls` makes it https.
     """
     config = uvicorn.Config(
         app=app,
@@ -86,10 +93,16 @@ async def serve(
     config.load()
     connections = Connections(bounds or Bounds())
     connections.date(now())
-    url = url_of(listener)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(config, connections, {}), sock=listener, backlog=_BACKLOG
-    )
+    url = url_of(listener, tls=tls is not None)
+
+    def connection() -> Connection:
+        return Connection(config, connections, {})
+
+    server: asyncio.Server | _TlsServer
+    if tls is None:
+        server = await asyncio.get_running_loop().create_server(connection, sock=listener, backlog=_BACKLOG)
+    else:
+        server = _TlsServer(listener, tls, connections, connection)
     try:
         started(url)
         while not stop.is_set():
@@ -100,7 +113,86 @@ async def serve(
                 connections.date(now())
     finally:
         server.close()
+        if isinstance(server, _TlsServer):
+            await server.wait_closed()
         await _finish(connections)
+
+
+class _TlsServer:
+    """Accepts connections, and shakes hands with a bounded number of clients at once."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        tls: ssl.SSLContext,
+        connections: Connections,
+        connection: Callable[[], Connection],
+    ) -> None:
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+        self._listener = listener
+        self._tls = tls
+        self._connections = connections
+        self._connection = connection
+        self._shaking: dict[asyncio.Task[bool], None] = {}  # the oldest first
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def close(self) -> None:
+        """Stop listening, and hang up on those that are still shaking hands."""
+        self._loop.remove_reader(self._listener)
+        if self._again is not None:
+            self._again.cancel()
+        for task in self._shaking:
+            task.cancel()
+        self._listener.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until nobody shakes hands any more."""
+        await asyncio.gather(*self._shaking, return_exceptions=True)
+
+    def _listen(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        # Not `sock_accept`: what it has accepted when it is cancelled is lost, and stays open.
+        try:
+            client, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # The client went away at once, or files are short: then waiting is all that helps.
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                log.error("api.no-files", extra={"error": str(error)})
+                self._loop.remove_reader(self._listener)
+                self._again = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._listen)
+            return
+        client.setblocking(False)
+        if len(self._shaking) >= self._connections.bounds.handshakes:
+            oldest = next(iter(self._shaking))
+            del self._shaking[oldest]
+            oldest.cancel()
+        task = asyncio.create_task(self._shake_hands(client))
+        self._shaking[task] = None
+        task.add_done_callback(partial(self._shaken, client))
+
+    async def _shake_hands(self, client: socket.socket) -> bool:
+        seconds = self._connections.bounds.head.total_seconds()
+        try:
+            await self._loop.connect_accepted_socket(
+                self._connection, client, ssl=self._tls, ssl_handshake_timeout=seconds
+            )
+        except (OSError, EOFError) as error:  # ssl.SSLError is an OSError; nothing of it is our business
+            log.debug("api.handshake-failed", extra={"error": type(error).__name__})
+            return False
+        return True
+
+    def _shaken(self, client: socket.socket, task: asyncio.Task[bool]) -> None:
+        self._shaking.pop(task, None)
+        if task.cancelled() or not task.result():  # also one that was cancelled before it began
+            client.close()
 
 
 async def _finish(connections: Connections) -> None:

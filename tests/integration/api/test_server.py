@@ -167,6 +167,63 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused_and_nothing_kept()
         assert await served.rig.store.messages_of("1C178", limit=9) == []
 
 
+@on_every_loop
+async def test_a_head_has_less_time_than_the_whole_request() -> None:
+    async with connection(bounds=Bounds(head=SHORT)) as (reader, writer):
+        writer.write(GET[:-2])
+        status, answer = await read_answer(reader)
+
+        assert (status, answer["code"]) == (408, "request-too-slow")
+        assert "headers" in answer["message"]
+        assert await reader.read() == b""
+
+
+async def read_body(scope: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await hello(scope, receive, send)
+
+
+@on_every_loop
+async def test_a_body_that_drips_is_refused_long_before_its_time_is_over() -> None:
+    async with connection(read_body, Bounds(pace=SHORT, least_bytes=1_000)) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: e\r\nContent-Length: 100000\r\n\r\n")
+        answering = asyncio.create_task(read_answer(reader))
+        while not answering.done():
+            writer.write(b"x")
+            await asyncio.sleep(SHORT.total_seconds() / 10)
+        status, answer = await answering
+
+        assert (status, answer["code"]) == (408, "request-too-slow")
+        assert "too slowly" in answer["message"]
+
+
+@on_every_loop
+async def test_a_body_that_keeps_its_pace_may_take_its_time() -> None:
+    parts = 20
+    bounds = Bounds(head=2 * SHORT, pace=2 * SHORT, least_bytes=1)
+    async with connection(read_body, bounds) as (reader, writer):
+        writer.write(f"POST / HTTP/1.1\r\nHost: e\r\nContent-Length: {parts}\r\n\r\n".encode())
+        for _ in range(parts):  # longer than `head` and `pace` together
+            await asyncio.sleep(SHORT.total_seconds() / 2)
+            writer.write(b"x")
+
+        assert (await read_answer(reader))[0] == 200
+
+
+@on_every_loop
+async def test_idle_strangers_shut_nobody_out() -> None:
+    async with serving(MemoryStore(), Bounds(connections=5)) as served:
+        strangers = [await served.connect() for _ in range(20)]
+        reader, writer = await served.connect()
+        writer.write(GET)
+        async with asyncio.timeout(10):
+            assert (await read_answer(reader))[0] == 200
+            assert await strangers[0][0].read() == b"", "the oldest had to go"
+        for _, each in [*strangers, (reader, writer)]:
+            each.close()
+
+
 @pytest.mark.parametrize("sent", [b"", GET])
 @on_every_loop
 async def test_an_idle_connection_is_closed(sent: bytes) -> None:
