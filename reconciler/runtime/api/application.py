@@ -9,16 +9,18 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.errors import StoreError
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.answers import DoorError, error_answer, send_json, store_error
-from reconciler.runtime.api.bodies import Disconnected
+from reconciler.runtime.api.bodies import Counted, Disconnected, InHand
 from reconciler.runtime.api.deliveries import Deliveries
-from reconciler.runtime.api.doors import Door, admit
+from reconciler.runtime.api.doors import Door
 from reconciler.runtime.api.downlinks import Downlinks
 from reconciler.runtime.api.health import Health
 from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
@@ -26,13 +28,17 @@ from reconciler.runtime.api.messages import Messages
 from reconciler.runtime.api.metrics import ConnectionCounts, Metrics
 from reconciler.runtime.api.networks.doors import Networks
 from reconciler.runtime.api.revisions import Revisions
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
 from reconciler.runtime.api.tokens import Tokens
 from reconciler.runtime.engine import Engine
 
-__all__ = ["application"]
+__all__ = ["Application", "application"]
 
 log = logging.getLogger("reconciler.api")
+
+# One publication of the largest size, or nine of 10,000 definitions.
+_MAX_BYTES_IN_HAND: Final = 64 * 1024 * 1024
 
 
 def application(
@@ -40,35 +46,42 @@ def application(
     tokens: Tokens,
     *,
     stopping: asyncio.Event,
+    room: Room | None = None,
     connections: ConnectionCounts | None = None,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
-) -> ASGIApp:
+) -> "Application":
     """Everything that the engine answers.
 
-    `stopping` ends streams and whoever waits, so that a server need not wait for them; `connections` are counted by the
-    engine's channel.
+    `stopping` ends streams and whoever waits, so that a server need not wait for them; `room` is watched by the
+    caller, without it there always is some; `connections` are counted by the engine's channel.
     """
-    ingest = Ingest(engine, tokens)
+    access, room = Access(tokens), room or Room(engine.store)
+    ingest = Ingest(engine, access, room)
     doors = (
         *ingest.doors(),
-        *Health(engine).doors(),
-        *Metrics(engine, connections).doors(),
+        *Health(engine, room).doors(),
+        *Metrics(engine, access, room, connections).doors(),
         *Messages(engine).doors(),
-        *Stream(engine, stopping=stopping, heartbeat_seconds=heartbeat_seconds).doors(),
-        *Deliveries(engine).doors(),
-        *Downlinks(engine, stopping=stopping).doors(),
-        *Revisions(engine).doors(),
-        *Networks(engine).doors(),
+        *Stream(engine, access, stopping=stopping, heartbeat_seconds=heartbeat_seconds).doors(),
+        *Deliveries(engine, access, room).doors(),
+        *Downlinks(engine, access, stopping=stopping).doors(),
+        *Revisions(engine, access).doors(),
+        *Networks(engine, room).doors(),
     )
-    return _Application(ingest, Router(_routes(doors, tokens), redirect_slashes=False, default=_nowhere))
+    return Application(ingest, doors, access)
 
 
-class _Application:
-    """Dispatches the hot path, and keeps what goes wrong in our form."""
+class Application:
+    """Dispatches the hot path, and keeps what goes wrong in our form.
 
-    def __init__(self, ingest: ASGIApp, others: ASGIApp) -> None:
+    Attributes:
+        doors: every one of them; a request that is for none of these finds nothing.
+    """
+
+    def __init__(self, ingest: ASGIApp, doors: Sequence[Door], access: Access) -> None:
+        self.doors = doors
         self._ingest = ingest
-        self._others = others
+        self._others = Router(_routes(doors, access), redirect_slashes=False, default=_nowhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,27 +98,32 @@ class _Application:
             await send_json(send, 500, {"code": "bug", "message": "The engine has a bug; its log says more."})
 
 
-def _routes(doors: Iterable[Door], tokens: Tokens) -> Sequence[Route]:
+def _routes(doors: Iterable[Door], access: Access) -> Sequence[Route]:
     """A route for each path; the first that fits is taken, so fixed paths come before those with parameters."""
     by_path: dict[str, dict[str, Door]] = {}
     for door in doors:
         by_path.setdefault(door.path, {})[door.method] = door
-    return [Route(path, _Path(by_path[path], tokens)) for path in sorted(by_path, key=lambda path: "{" in path)]
+    hand = InHand(_MAX_BYTES_IN_HAND)
+    return [Route(path, _Path(by_path[path], access, hand)) for path in sorted(by_path, key=lambda path: "{" in path)]
 
 
 class _Path:
     """All methods of one path."""
 
-    def __init__(self, doors: Mapping[str, Door], tokens: Tokens) -> None:
+    def __init__(self, doors: Mapping[str, Door], access: Access, hand: InHand) -> None:
         self._doors = doors
-        self._tokens = tokens
+        self._access = access
+        self._hand = hand
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        counted = Counted(receive, self._hand)
         try:
-            request = Request(scope, receive)
+            # Of a GET nobody keeps the body; some read it to notice that the client has gone.
+            request = Request(scope, receive if scope["method"] in ("GET", "HEAD") else counted)
             door = self._door(request.method)
             if door.scope is not None:
-                admit(self._tokens, dict(scope["headers"]).get(b"authorization"), door.scope)
+                authorization = dict(scope["headers"]).get(b"authorization")
+                request.state.token = self._access.admit(scope, authorization, door.scope, door=door.path)
             response = await door.endpoint(request)
         except Disconnected:
             return
@@ -113,6 +131,8 @@ class _Path:
             response = error_answer(error)
         except StoreError as error:
             response = error_answer(store_error(error))
+        finally:
+            counted.end()
         await response(scope, receive, send)
 
     def _door(self, method: str) -> Door:

@@ -5,6 +5,8 @@
    counted while it arrives.
 2. A client that goes away while sending has sent nothing: no door acts on part of a body.
 3. How long a body may take is the connection's business (`connection.py`).
+4. All bodies in memory together are bounded too: one more is told to come again, so that many large requests wait for
+   their turn by a 503 instead of exhausting the engine.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +17,73 @@ from starlette.types import Message, Receive
 
 from reconciler.runtime.api.answers import DoorError
 
-__all__ = ["Disconnected", "check_announced", "not_json", "read_object", "receive_body", "too_large"]
+__all__ = [
+    "Counted",
+    "Disconnected",
+    "InHand",
+    "check_announced",
+    "not_json",
+    "read_object",
+    "receive_body",
+    "too_large",
+]
 
 
 class Disconnected(Exception):
     """The client went away; there is nobody to answer."""
+
+
+class InHand:
+    """The bytes of bodies that are being received or worked on."""
+
+    __slots__ = ("_held", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def hold(self, size: int) -> None:
+        """Take more into memory; `let_go` of it later.
+
+        Raises:
+            DoorError: there is no room; nothing was taken.
+        """
+        if self._held + size > self._most:
+            message = "The engine has as many requests in hand as it can hold. Nothing of this one was kept."
+            raise DoorError(503, "engine-busy", message, headers={"Retry-After": "1"})
+        self._held += size
+
+    def let_go(self, size: int) -> None:
+        """Forget as much."""
+        self._held -= size
+
+
+class Counted:
+    """The `receive` of a request whose body counts as in hand until `end`."""
+
+    __slots__ = ("_hand", "_held", "_receive")
+
+    def __init__(self, receive: Receive, hand: InHand) -> None:
+        self._receive = receive
+        self._hand = hand
+        self._held = 0
+
+    async def __call__(self) -> Message:
+        """The next event.
+
+        Raises:
+            DoorError: there is no room for the part of the body that it brings.
+        """
+        event = await self._receive()
+        size = len(event.get("body", b""))
+        self._hand.hold(size)
+        self._held += size
+        return event
+
+    def end(self) -> None:
+        """The request is answered."""
+        self._hand.let_go(self._held)
+        self._held = 0
 
 
 def too_large(limit: int) -> DoorError:

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reconciler.model.delivery import DeliveryId, State
+from reconciler.runtime.api import audit
+from reconciler.runtime.api.access import Access, peer_of, token_of
 from reconciler.runtime.api.answers import DoorError, answer
 from reconciler.runtime.api.bodies import read_object
 from reconciler.runtime.api.doors import Door
@@ -23,6 +25,7 @@ from reconciler.runtime.api.parameters import (
     endpoint_of,
     state_of,
 )
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
 from reconciler.store.protocol import DeliveryFilter
@@ -37,8 +40,10 @@ _FILTERS = ("state", "callback", "device", "endpoint")
 class Deliveries:
     """The doors to what goes out."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, access: Access, room: Room) -> None:
         self._engine = engine
+        self._access = access
+        self._room = room
 
     def doors(self) -> Sequence[Door]:
         """What this module serves."""
@@ -73,10 +78,18 @@ class Deliveries:
         """Send finished deliveries again."""
         Parameters(request)
         wanted = await read_object(request, limit=_MAX_REPLAY_BYTES)
-        if "ids" in wanted:
-            return answer({"replayed": await self._engine.replay(_ids(wanted))})
-        where, limit = _finished(wanted)
-        return answer({"replayed": await self._engine.replay_where(where, limit=limit)})
+        ids = _ids(wanted) if "ids" in wanted else None
+        where, limit = _finished(wanted) if ids is None else (DeliveryFilter(), 0)
+        if self._room.full is not None:
+            raise self._room.refusal()
+        self._access.admit_still(request, Scope.APPLY)
+        if ids is None:
+            count = await self._engine.replay_where(where, limit=limit)
+        else:
+            count = await self._engine.replay(ids)
+        named = "filter" if ids is None else "ids"
+        audit.replayed(count, named=named, token=token_of(request).name, peer=peer_of(request))
+        return answer({"replayed": count})
 
 
 def _filter(texts: Mapping[str, str | None]) -> DeliveryFilter:

@@ -7,7 +7,7 @@
    again at once gets each downlink within milliseconds of the callback's answer.
 3. A client that hung up while it waited takes nothing: it is looked at again before anything is given away. Only what
    is given away in the very moment in which a client goes is lost, as in rule 1.
-4. Waiting ends with an answer as soon as the server is to stop, or the engine does.
+4. Waiting ends with an answer as soon as the server is to stop, or the engine does, or the token is withdrawn.
 5. `deviceType` asks for the devices of one device type, so that several networks can feed one engine and each fetch
    its own.
 6. `notAfter` is when the device stops listening, by the engine's clock. `time`, `seqNumber` and `station` are those of
@@ -26,6 +26,7 @@ from starlette.types import Receive
 from reconciler.errors import StoreError
 from reconciler.model.downlink import Downlink
 from reconciler.model.message import EVENT_DIGITS, Message
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.answers import answer
 from reconciler.runtime.api.bodies import Disconnected
 from reconciler.runtime.api.doors import Door, stopping
@@ -44,8 +45,9 @@ _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 class Downlinks:
     """The door for the network side. `stopping` ends all waiting, so that a server can stop."""
 
-    def __init__(self, engine: Engine, *, stopping: asyncio.Event) -> None:
+    def __init__(self, engine: Engine, access: Access, *, stopping: asyncio.Event) -> None:
         self._engine = engine
+        self._access = access
         self._stopping = stopping
 
     def doors(self) -> Sequence[Door]:
@@ -60,11 +62,11 @@ class Downlinks:
             raise stopping()
         if request.method == "HEAD":
             return answer({"downlinks": []}, headers=_NOT_KEPT)
-        served = await self._serve(request.receive, limit=limit, wait=wait, device_type=query.text("deviceType"))
+        served = await self._serve(request, limit=limit, wait=wait, device_type=query.text("deviceType"))
         return answer({"downlinks": [await self._shown(each) for each in served]}, headers=_NOT_KEPT)
 
     async def _serve(
-        self, receive: Receive, *, limit: int, wait: timedelta, device_type: str | None
+        self, request: Request, *, limit: int, wait: timedelta, device_type: str | None
     ) -> Sequence[Downlink]:
         """What is ready within `wait`.
 
@@ -73,14 +75,16 @@ class Downlinks:
             StoreError: the store failed; nothing was given away.
         """
         leave = asyncio.Event()
-        gone = asyncio.create_task(_set_after(_hung_up(receive), leave))
+        gone = asyncio.create_task(_set_after(_hung_up(request.receive), leave))
         stopped = asyncio.create_task(_set_after(self._stopping.wait(), leave))
+        withdrawn = asyncio.create_task(_set_after(self._access.withdrawn(request, Scope.INGEST), leave))
         try:
-            await asyncio.sleep(0)  # let both look before anything is asked of the store
+            await asyncio.sleep(0)  # let them look before anything is asked of the store
             served = await self._engine.serve_downlinks(limit=limit, wait=wait, device_type=device_type, leave=leave)
         finally:
             gone.cancel()
             stopped.cancel()
+            withdrawn.cancel()
         if not served and gone.done():
             raise Disconnected
         return served

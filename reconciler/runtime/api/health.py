@@ -1,7 +1,8 @@
 """Is the engine alive, and can it work?
 
 1. `/healthz` answers while the process can answer at all, and needs no token: it tells nothing.
-2. `/readyz` is 200 while messages are taken and the store answers, else 503; the checks say which of them fails.
+2. `/readyz` is 200 while messages are taken, the store answers and there is room, else 503; the checks say which of
+   them fails.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from reconciler.errors import StoreError
 from reconciler.runtime.api.answers import answer
 from reconciler.runtime.api.doors import Door
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
 
@@ -21,8 +23,9 @@ __all__ = ["Health"]
 class Health:
     """The doors for whoever starts, stops and balances engines."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, room: Room) -> None:
         self._engine = engine
+        self._room = room
 
     def doors(self) -> Sequence[Door]:
         """What this module serves."""
@@ -37,7 +40,11 @@ class Health:
 
     async def ready(self, request: Request) -> Response:
         """The engine can take messages and keep them."""
-        checks = {"engine": "ok" if self._engine.is_running else "not running", "store": await self._store()}
+        checks = {
+            "engine": "ok" if self._engine.is_running else "not running",
+            "store": await self._store(),
+            "room": "ok" if self._room.full is None else f"full: {self._room.full}",
+        }
         ready = all(check == "ok" for check in checks.values())
         return answer({"status": "ready" if ready else "not-ready", "checks": checks}, status=200 if ready else 503)
 

@@ -6,8 +6,8 @@
    a whole but begins with a line that is an object.
 3. A bad message is refused by its index with a reason, the good ones are taken. In NDJSON a line that is not JSON is
    such a message; empty lines are none.
-4. The token is checked before the body is received. Bodies in memory are bounded one by one and together, so that many
-   large requests wait for their turn by a 503 instead of exhausting the engine.
+4. The token is checked before the body is received, and so is whether there is room (`room`). Bodies in memory are
+   bounded one by one and together (`bodies`).
 5. A message that another station reported before is accepted like any other: what it sets off is the engine's business.
    Where there are such, `receptions` says how many of the accepted ones they are.
 6. This is the hot path, so it is a bare ASGI application, dispatched before any routing: no request and response
@@ -28,11 +28,12 @@ from starlette.types import Message as AsgiMessage
 from reconciler.codec.message import read_message
 from reconciler.errors import StoreError
 from reconciler.model.message import Message, Refusal
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.answers import DoorError, send_body, send_json, store_error
-from reconciler.runtime.api.bodies import Disconnected, check_announced, not_json, receive_body, too_large
-from reconciler.runtime.api.doors import Door, admit, stopping
+from reconciler.runtime.api.bodies import Disconnected, InHand, check_announced, not_json, receive_body, too_large
+from reconciler.runtime.api.doors import Door, stopping
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.tokens import Scope as TokenScope
-from reconciler.runtime.api.tokens import Tokens
 from reconciler.runtime.engine import Engine, Taken
 from reconciler.store.protocol import Kept
 
@@ -76,11 +77,13 @@ class _Reading:
 class Ingest:
     """The door as an ASGI application."""
 
-    def __init__(self, engine: Engine, tokens: Tokens, *, max_bytes_in_hand: int = _MAX_BYTES_IN_HAND) -> None:
+    def __init__(
+        self, engine: Engine, access: Access, room: Room, *, max_bytes_in_hand: int = _MAX_BYTES_IN_HAND
+    ) -> None:
         self._engine = engine
-        self._tokens = tokens
-        self._max_bytes_in_hand = max_bytes_in_hand
-        self._bytes_in_hand = 0
+        self._access = access
+        self._room = room
+        self._hand = InHand(max_bytes_in_hand)
 
     def doors(self) -> Sequence[Door]:
         """The same door for whoever comes by routing."""
@@ -95,7 +98,7 @@ class Ingest:
         held = 0
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
-            self._check(headers, scope["query_string"])
+            self._check(scope, headers)
             event = await receive()
             if event["type"] == "http.request" and not event.get("more_body", False):
                 body: bytes = event.get("body", b"")
@@ -103,7 +106,8 @@ class Ingest:
                     raise too_large(MAX_BODY_BYTES)
             else:
                 body = await self._receive_parts(receive, event)
-            self._hold(len(body))
+                self._admit(scope, headers)  # it may have been withdrawn while the body was on its way
+            self._hand.hold(len(body))
             held = len(body)
             status, answer = await self._take(split_body(body, headers.get(b"content-type", b"")))
             await send_body(send, status, answer)
@@ -115,14 +119,19 @@ class Ingest:
         except Disconnected:
             return
         finally:
-            self._bytes_in_hand -= held
+            self._hand.let_go(held)
 
-    def _check(self, headers: Mapping[bytes, bytes], query: bytes) -> None:
+    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        self._access.admit(scope, headers.get(b"authorization"), TokenScope.INGEST, door=INGEST_PATH)
+
+    def _check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Everything that can be said before the body."""
-        admit(self._tokens, headers.get(b"authorization"), TokenScope.INGEST)
+        self._admit(scope, headers)
         if not self._engine.is_running:
             raise stopping()
-        if query:
+        if self._room.full is not None:
+            raise self._room.refusal()
+        if scope["query_string"]:
             raise DoorError(400, "unknown-parameter", "This door takes no parameters.")
         check_announced(headers, limit=MAX_BODY_BYTES)
         if headers.get(b"content-encoding", b"identity") != b"identity":
@@ -134,19 +143,13 @@ class Ingest:
 
         def arrived(size: int) -> None:
             nonlocal held
-            self._hold(size)
+            self._hand.hold(size)
             held += size
 
         try:
             return await receive_body(receive, limit=MAX_BODY_BYTES, first=first, arrived=arrived)
         finally:
-            self._bytes_in_hand -= held
-
-    def _hold(self, size: int) -> None:
-        if self._bytes_in_hand + size > self._max_bytes_in_hand:
-            message = "The engine has as many messages in hand as it can hold. Nothing of this request was kept."
-            raise DoorError(503, "engine-busy", message, headers={"Retry-After": "1"})
-        self._bytes_in_hand += size
+            self._hand.let_go(held)
 
     async def _take(self, values: Sequence[object]) -> tuple[int, bytes]:
         """Take what can be taken; status and body of the answer."""

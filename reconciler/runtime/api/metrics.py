@@ -5,13 +5,14 @@ take fewer lines than feeding a client library, whose own registry would be a se
 
 1. Counters start at 0 with the process. `reconciler_deliveries` counts what the store holds, whoever made it.
 2. The age of the oldest due delivery is the number to alert on: it grows while an endpoint fails or is too slow.
-3. Endpoints are the only label that users write; there are as many as the definitions name.
+3. Endpoints are the only label that users write. The 100 that have waited longest are told one by one, and the others
+   together as `other`: a device can make endpoints where a host stands in a template.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +21,9 @@ from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import State
 from reconciler.model.downlink import InfoCode
 from reconciler.model.message import MessageType
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.doors import Door
+from reconciler.runtime.api.room import Bound, Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import BUCKETS, Counters
@@ -34,6 +37,7 @@ _MADE: Final[Mapping[AlarmKind, MessageType]] = {
     AlarmKind.SILENCE: MessageType.ERROR,
     AlarmKind.RESULT: MessageType.ACKNOWLEDGE,
 }
+_MOST_ENDPOINTS: Final = 100
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -69,8 +73,10 @@ class ConnectionCounts(Protocol):
 class Metrics:
     """The door for Prometheus."""
 
-    def __init__(self, engine: Engine, connections: ConnectionCounts | None) -> None:
+    def __init__(self, engine: Engine, access: Access, room: Room, connections: ConnectionCounts | None) -> None:
         self._engine = engine
+        self._access = access
+        self._room = room
         self._connections = connections
 
     def doors(self) -> Sequence[Door]:
@@ -82,6 +88,7 @@ class Metrics:
         engine = self._engine
         counts, backlog = await engine.store.counts(), await engine.store.backlog()
         metrics = [*_counted(engine.events.counters), *_standing(engine), *_kept(counts, backlog, now=engine.now())]
+        metrics += _guarded(self._access, self._room)
         if self._connections is not None:
             metrics.append(_connected(self._connections))
         return Response(exposition(metrics), media_type=_CONTENT_TYPE)
@@ -181,6 +188,22 @@ def _standing(engine: Engine) -> Iterator[_Metric]:
     )
 
 
+def _guarded(access: Access, room: Room) -> Iterator[_Metric]:
+    """What the doors turn away."""
+    yield _Metric(
+        "reconciler_logins_refused_total",
+        "counter",
+        "Requests without a token that is known, or with one that lacks the scope.",
+        [Sample({}, access.refused)],
+    )
+    yield _Metric(
+        "reconciler_room_full",
+        "gauge",
+        "1 while messages are refused for lack of room, by the bound that is reached.",
+        [Sample({"bound": bound}, int(room.full == bound)) for bound in get_args(Bound)],
+    )
+
+
 def _connected(connections: ConnectionCounts) -> _Metric:
     """How often attempts had to connect; a low share of reuse costs a TLS handshake each."""
     return _Metric(
@@ -193,6 +216,7 @@ def _connected(connections: ConnectionCounts) -> _Metric:
 
 def _kept(counts: Mapping[State, int], backlog: Sequence[EndpointBacklog], *, now: datetime) -> Iterator[_Metric]:
     """What the store holds."""
+    told = _bounded(backlog)
     yield _Metric(
         "reconciler_deliveries",
         "gauge",
@@ -203,11 +227,21 @@ def _kept(counts: Mapping[State, int], backlog: Sequence[EndpointBacklog], *, no
         "reconciler_endpoint_pending",
         "gauge",
         "Deliveries that wait for an endpoint, retries included.",
-        [Sample({"endpoint": each.endpoint}, each.pending) for each in backlog],
+        [Sample({"endpoint": each.endpoint}, each.pending) for each in told],
     )
     yield _Metric(
         "reconciler_endpoint_oldest_due_seconds",
         "gauge",
         "For how long the oldest due delivery of an endpoint has been due; 0 when none is.",
-        [Sample({"endpoint": each.endpoint}, max((now - each.oldest_due_at).total_seconds(), 0.0)) for each in backlog],
+        [Sample({"endpoint": each.endpoint}, max((now - each.oldest_due_at).total_seconds(), 0.0)) for each in told],
     )
+
+
+def _bounded(backlog: Sequence[EndpointBacklog]) -> Sequence[EndpointBacklog]:
+    """Those that have waited longest, and the others as one; by endpoint."""
+    if len(backlog) <= _MOST_ENDPOINTS:
+        return backlog
+    by_age = sorted(backlog, key=lambda each: (each.oldest_due_at, each.endpoint))
+    told, others = by_age[: _MOST_ENDPOINTS - 1], by_age[_MOST_ENDPOINTS - 1 :]
+    other = EndpointBacklog("other", sum(each.pending for each in others), others[0].oldest_due_at)
+    return [*sorted(told, key=lambda each: each.endpoint), other]

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from reconciler.errors import RevisionConflict
 from reconciler.model.resource import Key
 from reconciler.model.revision import Amendment, Publication, Revision
+from reconciler.runtime.api import audit
+from reconciler.runtime.api.access import Access, peer_of, token_of
 from reconciler.runtime.api.answers import DoorError, answer
 from reconciler.runtime.api.bodies import read_object
 from reconciler.runtime.api.doors import Door, stopping
@@ -40,8 +42,9 @@ _ETAG = re.compile(r'"(0|[1-9][0-9]{0,15})"')
 class Revisions:
     """The doors to what is declared."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, access: Access) -> None:
         self._engine = engine
+        self._access = access
 
     def doors(self) -> Sequence[Door]:
         """What this module serves."""
@@ -126,6 +129,7 @@ class Revisions:
         if current.number != expected:
             raise _moved_on(RevisionConflict(expected=expected, current=current.number))
         _refuse(joint_problems(current.owned, amendments))
+        self._access.admit_still(request, Scope.APPLY)
         publication = Publication(
             at=self._engine.now(),
             by=proposal.by,
@@ -148,6 +152,7 @@ class Revisions:
             problems = [{"key": str(each.key), "code": each.code, "message": each.message} for each in revision]
             message = "The engine does not hold what the changes expect; nothing was published."
             raise DoorError(409, "expectation-failed", message, problems=problems)
+        audit.published(revision, token=token_of(request).name, peer=peer_of(request))
         return answer({"number": revision.number, "digest": revision.digest}, status=201, headers=_etag(revision))
 
     async def _applied(self, owner: str) -> Revision | None:

@@ -3,11 +3,13 @@
 1. A line is the delivery as the attempt left it, with that attempt alone in its `log`.
 2. A blank line says that the stream is alive: as soon as it is open, and every few seconds from then on.
 3. Watching never slows the engine. A reader that is too slow misses attempts, and is told how many: `{"lost": n}`.
-4. The stream ends when the engine stops, when the server stops, and when the reader goes away.
+4. The stream ends when the engine stops, when the server stops, when the reader goes away, and when its token is
+   withdrawn.
 """
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import orjson
@@ -15,6 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.doors import Door
 from reconciler.runtime.api.json_forms import settlement_json
 from reconciler.runtime.api.parameters import Parameters
@@ -31,8 +34,9 @@ HEARTBEAT_SECONDS: Final = 15.0
 class Stream:
     """The door to what is happening now. `stopping` ends all streams, so that a server can stop."""
 
-    def __init__(self, engine: Engine, *, stopping: asyncio.Event, heartbeat_seconds: float) -> None:
+    def __init__(self, engine: Engine, access: Access, *, stopping: asyncio.Event, heartbeat_seconds: float) -> None:
         self._engine = engine
+        self._access = access
         self._stopping = stopping
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -43,9 +47,9 @@ class Stream:
     async def open(self, request: Request) -> ASGIApp:
         """Begin to tell."""
         Parameters(request)
-        return self._run
+        return partial(self._run, request)
 
-    async def _run(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def _run(self, request: Request, scope: AsgiScope, receive: Receive, send: Send) -> None:
         await send(
             {
                 "type": "http.response.start",
@@ -56,7 +60,13 @@ class Stream:
         if scope["method"] != "HEAD":
             tasks = [
                 asyncio.create_task(work)
-                for work in (self._tell(send), self._beat(send), _hung_up(receive), self._stopping.wait())
+                for work in (
+                    self._tell(send),
+                    self._beat(send),
+                    _hung_up(receive),
+                    self._stopping.wait(),
+                    self._access.withdrawn(request, Scope.READ),
+                )
             ]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -29,6 +29,7 @@ __all__ = [
     "CHANGES",
     "CLEAR",
     "DIRECT",
+    "TOKENS",
     "UPLINK",
     "Rig",
     "Served",

@@ -11,10 +11,12 @@ from starlette.requests import Request
 from reconciler.errors import StoreError
 from reconciler.model.delivery import Refused, State
 from reconciler.model.message import Message
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.metrics import Metrics
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.channels.pool import Counters
 from reconciler.store.memory import MemoryStore
-from tests.integration.api.rig import UPLINK, Rig, in_process, uplinks
+from tests.integration.api.rig import TOKENS, UPLINK, Rig, in_process, uplinks
 
 
 class BrokenStore(MemoryStore):
@@ -50,7 +52,7 @@ async def test_a_running_engine_is_ready(rig: Rig) -> None:
     response = await rig.client.get("/readyz")
 
     assert response.status_code == 200
-    assert response.json() == {"status": "ready", "checks": {"engine": "ok", "store": "ok"}}
+    assert response.json() == {"status": "ready", "checks": {"engine": "ok", "store": "ok", "room": "ok"}}
 
 
 async def test_a_stopped_engine_lives_and_is_not_ready(rig: Rig) -> None:
@@ -58,7 +60,7 @@ async def test_a_stopped_engine_lives_and_is_not_ready(rig: Rig) -> None:
     response = await rig.client.get("/readyz")
 
     assert response.status_code == 503
-    assert response.json() == {"status": "not-ready", "checks": {"engine": "not running", "store": "ok"}}
+    assert response.json() == {"status": "not-ready", "checks": {"engine": "not running", "store": "ok", "room": "ok"}}
     assert (await rig.client.get("/healthz")).status_code == 200
 
 
@@ -143,7 +145,8 @@ async def test_metrics_count_what_the_engine_reports_itself(rig: Rig) -> None:
 
 async def test_metrics_tell_of_connections_when_the_channel_counts_them(rig: Rig) -> None:
     scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
-    told = await Metrics(rig.engine, Counters(opened=2, reused=40)).scrape(Request(scope))
+    metrics = Metrics(rig.engine, Access(TOKENS), Room(rig.store), Counters(opened=2, reused=40))
+    told = await metrics.scrape(Request(scope))
 
     assert b'reconciler_attempt_connections_total{from="opened"} 2\n' in told.body
     assert b'reconciler_attempt_connections_total{from="reused"} 40\n' in told.body

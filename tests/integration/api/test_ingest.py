@@ -12,7 +12,9 @@ from starlette.types import Message
 
 from reconciler.errors import StoreError, StoreFull
 from reconciler.model.message import MessageType
+from reconciler.runtime.api.access import Access
 from reconciler.runtime.api.ingest import MAX_BODY_BYTES, MAX_MESSAGES, Ingest
+from reconciler.runtime.api.room import Room
 from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import Arrival, Kept
 from tests.integration.api.rig import ALL, TOKENS, UPLINK, Rig, Served, in_process, read_answer, uplinks
@@ -292,13 +294,13 @@ async def test_an_engine_that_stops_while_a_body_arrives_takes_nothing(rig: Rig)
         await rig.engine.stop()
         return {"type": "http.request", "body": orjson.dumps(UPLINK)}
 
-    assert await status_of(Ingest(rig.engine, TOKENS), receive=late) == 503
+    assert await status_of(Ingest(rig.engine, Access(TOKENS), Room(rig.store)), receive=late) == 503
     assert await kept(rig) == 0
 
 
 async def test_bodies_are_bounded_together_and_room_comes_back(rig: Rig) -> None:
     body = orjson.dumps(UPLINK)
-    door = Ingest(rig.engine, TOKENS, max_bytes_in_hand=2 * len(body) - 1)
+    door = Ingest(rig.engine, Access(TOKENS), Room(rig.store), max_bytes_in_hand=2 * len(body) - 1)
     begun, others = asyncio.Event(), asyncio.Event()
 
     async def in_parts() -> Message:
@@ -324,7 +326,7 @@ async def test_a_body_over_the_limit_is_refused_also_when_it_comes_at_once(rig: 
     async def whole() -> Message:
         return {"type": "http.request", "body": b" " * (MAX_BODY_BYTES + 1)}
 
-    assert await status_of(Ingest(rig.engine, TOKENS), receive=whole) == 413
+    assert await status_of(Ingest(rig.engine, Access(TOKENS), Room(rig.store)), receive=whole) == 413
 
 
 async def test_refusals_are_counted(rig: Rig) -> None:

@@ -32,6 +32,7 @@ from reconciler.runtime.api.doors import Door, stopping
 from reconciler.runtime.api.networks import chirpstack, lorawan, operator, the_things_stack
 from reconciler.runtime.api.networks.lorawan import Fields, Ignored, Read
 from reconciler.runtime.api.parameters import Parameters
+from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine, Taken
 from reconciler.store.protocol import Kept
@@ -51,8 +52,9 @@ _MAX_KIND = 64
 class Networks:
     """The doors for what networks send."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, room: Room) -> None:
         self._engine = engine
+        self._room = room
 
     def doors(self) -> Sequence[Door]:
         """What this module serves."""
@@ -132,6 +134,8 @@ class Networks:
             messages.append(message)
         if not engine.is_running:
             raise stopping()
+        if self._room.full is not None:
+            raise self._room.refusal()
         return await engine.take(messages, gather=gather)
 
     async def _answer_to(self, taken: Taken, *, as_received: str, answer_by: float) -> Response:
