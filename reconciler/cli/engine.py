@@ -14,7 +14,7 @@ import typer
 
 from reconciler.cli.data_directory import make_data_directory
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import Directory, LogFormat, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.render.diagnostics import diagnostics_as_text
 from reconciler.cli.wiring import this_terminal
 from reconciler.diagnostics import Diagnostic
@@ -113,6 +113,52 @@ def serve(
             help="Remove the oldest of what has ended while the store is larger, such as 500MB or 2GB.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert",
+            metavar="FILE",
+            envvar="RECONCILER_TLS_CERT",
+            help="Certificate of the doors with its chain, in PEM; read again when it changes.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option("--tls-key", metavar="FILE", envvar="RECONCILER_TLS_KEY", help="Its key, without a password."),
+    ] = None,
+    max_pending: Annotated[
+        int | None,
+        typer.Option(
+            "--max-pending",
+            metavar="N",
+            min=1,
+            envvar="RECONCILER_MAX_PENDING",
+            help="Refuse messages, with 503, while so many deliveries wait.  [default: 2000000]",
+        ),
+    ] = None,
+    min_free: Annotated[
+        str | None,
+        typer.Option(
+            "--min-free",
+            metavar="SIZE",
+            envvar="RECONCILER_MIN_FREE",
+            help="Refuse messages, with 503, while the disk of the data has less room, such as 1GiB.  "
+            "[default: 256MiB, or 5 % of a small disk]",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", envvar="RECONCILER_LOG_FORMAT", help="How the log on stderr is written."),
+    ] = LogFormat.TEXT,
+    audit_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit-log",
+            metavar="FILE",
+            envvar="RECONCILER_AUDIT_LOG",
+            help="Who changed what, one JSON object a line.  [default: in the log]",
+        ),
+    ] = None,
     directory: Directory = here,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -123,12 +169,22 @@ def serve(
     RECONCILER_SECRET_NAME, from the file NAME of a directory, from a file of NAME=VALUE lines or a JSON object, or from
     what a program prints, such as command:["vault", "kv", "get", "-field=value", "secret/{name}"]; that is read again
     every five minutes. The password of a login to the mail server comes from RECONCILER_SMTP_PASSWORD.
+
+    Tokens and certificate are read again within a second of a change, and on SIGHUP.
     """
     from reconciler.cli.keeping_options import keeping
     from reconciler.cli.mail_options import mail_settings
     from reconciler.cli.secret_options import secret_sources
-    from reconciler.cli.serving import egress_policy, listen_address, serve_engine
+    from reconciler.cli.serving import (
+        DoorSettings,
+        byte_size,
+        egress_policy,
+        listen_address,
+        serve_engine,
+        server_certificate,
+    )
     from reconciler.cli.wiring import EngineSettings, secret, variable
+    from reconciler.runtime.api.room import RoomBounds
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
     address = listen_address(listen)
@@ -136,15 +192,35 @@ def serve(
     mail, mail_mistakes = mail_settings(smtp or None, mail_from or None, variable=variable)
     source, secret_mistakes = secret_sources(secrets or (), environment=secret, variable=variable, directory=directory)
     kept = keeping(keep_days, keep_size or None)
-    mistakes = [given for given in (address, egress, kept) if isinstance(given, Diagnostic)]
-    mistakes += [*mail_mistakes, *secret_mistakes]
-    if isinstance(address, Diagnostic) or isinstance(egress, Diagnostic) or isinstance(kept, Diagnostic) or mistakes:
+    free = byte_size(min_free) if min_free else None
+    given = (address, egress, kept, free)
+    mistakes = [each for each in given if isinstance(each, Diagnostic)] + [*mail_mistakes, *secret_mistakes]
+    if (
+        isinstance(address, Diagnostic)
+        or isinstance(egress, Diagnostic)
+        or isinstance(kept, Diagnostic)
+        or isinstance(free, Diagnostic)
+        or mistakes
+    ):
         terminal.complain(diagnostics_as_text(mistakes, paint=terminal.paint_talk))
         raise typer.Exit(ExitCode.USAGE)
+    certificate = server_certificate(tls_cert, tls_key)
+    if isinstance(certificate, Diagnostic):
+        terminal.complain(diagnostics_as_text([certificate], paint=terminal.paint_talk))
+        raise typer.Exit(ExitCode.USAGE if certificate.code == "tls-incomplete" else ExitCode.FAILED)
     settings = EngineSettings(
         data=directory / data, egress=egress, authorities=ca_file, mail=mail, secrets=source, keeping=kept
     )
-    raise typer.Exit(serve_engine(terminal, settings, address=address, token_file=token_file))
+    room = RoomBounds(free_bytes=free) if max_pending is None else RoomBounds(pending=max_pending, free_bytes=free)
+    doors = DoorSettings(
+        address=address,
+        token_file=token_file,
+        certificate=certificate,
+        room=room,
+        log_format=log_format,
+        audit_log=audit_log,
+    )
+    raise typer.Exit(serve_engine(terminal, settings, doors))
 
 
 @app.command("token")
@@ -161,7 +237,7 @@ def token(
 ) -> None:
     """Make a token: print it this once, and keep its hash in the token file.
 
-    An engine reads the file when it starts.
+    A running engine reads the file within a second.
     """
     from reconciler.cli.token_file import add_token, default_token_file
     from reconciler.runtime.api.tokens import Scope

@@ -10,11 +10,12 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from reconciler.errors import TargetUnavailable
-from reconciler.targets.client import Answer, EngineClient, WritingClient
+from reconciler.targets.client import Answer, EngineClient, WritingClient, engine_tls
 
 __all__ = ["EngineAccess", "follow", "get", "post"]
 
@@ -27,11 +28,17 @@ _SILENCE_SECONDS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class EngineAccess:
-    """Where an engine is, and the token that opens it; `token_variable` is where the token came from."""
+    """Where an engine is, and the token that opens it.
+
+    Attributes:
+        token_variable: where the token came from.
+        authorities: a file of certificates to trust beside the system's.
+    """
 
     url: str
     token: str
     token_variable: str | None
+    authorities: Path | None = None
 
 
 def get(access: EngineAccess, *path: str, **query: str | int | None) -> Json:
@@ -70,7 +77,9 @@ def follow(access: EngineAccess, *, opened: Callable[[str], None]) -> Iterator[J
     headers = {"Authorization": f"Bearer {access.token}"}
     try:
         with (
-            httpx.Client(headers=headers, timeout=timeout, trust_env=False) as client,
+            httpx.Client(
+                headers=headers, timeout=timeout, trust_env=False, verify=engine_tls(url, access.authorities)
+            ) as client,
             client.stream("GET", f"{url}{_door('deliveries', 'stream')}") as response,
         ):
             for number, line in enumerate(response.iter_lines()):
@@ -84,7 +93,9 @@ def follow(access: EngineAccess, *, opened: Callable[[str], None]) -> Iterator[J
 
 def _ask(access: EngineAccess, question: Callable[[EngineClient], Awaitable[Answer]]) -> Json:
     async def asked() -> Json:
-        client = EngineClient(access.url, access.token, token_variable=access.token_variable)
+        client = EngineClient(
+            access.url, access.token, token_variable=access.token_variable, authorities=access.authorities
+        )
         try:
             return (await question(client)).body
         finally:

@@ -13,6 +13,7 @@ __all__ = [
     "FindingsFormat",
     "FormatOfFindings",
     "FormatOfPlan",
+    "LogFormat",
     "OptionalEnvironment",
     "OutputFormat",
     "PlanFormat",
@@ -38,6 +39,13 @@ class PlanFormat(StrEnum):
     MARKDOWN = "markdown"
     HTML = "html"
     GITHUB = "github"
+
+
+class LogFormat(StrEnum):
+    """How the log of an engine is written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class FindingsFormat(StrEnum):

@@ -39,6 +39,7 @@ __all__ = [
 
 _TOKEN = "RECONCILER_TOKEN"
 _ENGINE = "RECONCILER_ENGINE"
+_AUTHORITIES = "RECONCILER_CA_FILE"
 
 
 def load_sound(terminal: Terminal, directory: Path, *, environment: str | None) -> Loaded:
@@ -107,7 +108,7 @@ def engine_of(terminal: Terminal, directory: Path, *, environment: str | None, e
             f"    export {_TOKEN}=rk_…",
             ExitCode.USAGE,
         )
-    return EngineAccess(url, token, _TOKEN)
+    return EngineAccess(url, token, _TOKEN, _authorities())
 
 
 def limits_of(loaded: Loaded) -> Limits:
@@ -153,7 +154,13 @@ def _engine_access(terminal: Terminal, loaded: LoadedProject, environment: str, 
         help = f"Set it to a token of that engine:\n    export {name}=rk_…"
         span = _span(loaded, "environments", environment, "target")
         refuse(terminal, diagnostic("environment-variable-not-set", detail, help=help, span=span))
-    return EngineAccess(target.engine, token, name)
+    return EngineAccess(target.engine, token, name, _authorities())
+
+
+def _authorities() -> Path | None:
+    """Whom to trust beside the system's authorities, for all verbs that ask an engine."""
+    file = wiring.variable(_AUTHORITIES)
+    return None if file is None else Path(file)
 
 
 def unknown_environment(loaded: LoadedProject, environment: str) -> Diagnostic:

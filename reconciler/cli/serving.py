@@ -9,15 +9,19 @@
 import asyncio
 import logging
 import re
+import shutil
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from reconciler import __version__
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.log_lines import log_to
+from reconciler.cli.log_lines import audit_to, log_to
+from reconciler.cli.options import LogFormat
+from reconciler.cli.reloading import Reloading
 from reconciler.cli.render.diagnostics import diagnostics_as_text
 from reconciler.cli.render.text import plural
 from reconciler.cli.terminal import Terminal
@@ -27,15 +31,28 @@ from reconciler.diagnostics import Diagnostic
 from reconciler.errors import StoreError
 from reconciler.model.delivery import State
 from reconciler.runtime.api.application import application
+from reconciler.runtime.api.certificate import ServerCertificate
+from reconciler.runtime.api.room import Disk, Room, RoomBounds
 from reconciler.runtime.api.server import listen, serve
 from reconciler.runtime.api.tokens import Scope, Tokens
 from reconciler.runtime.channels.egress import EgressPolicy
+from reconciler.runtime.channels.pool import Counters
 from reconciler.runtime.clock import utc_now
 from reconciler.runtime.engine import Engine
 
-__all__ = ["Address", "egress_policy", "listen_address", "serve_engine"]
+__all__ = [
+    "Address",
+    "DoorSettings",
+    "byte_size",
+    "egress_policy",
+    "listen_address",
+    "serve_engine",
+    "server_certificate",
+]
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
+_UNITS = ("", "KiB", "MiB", "GiB", "TiB")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>|KiB|MiB|GiB|TiB)", re.ASCII)
 # What the user typed wrong, beside what the machine refuses.
 _USAGE_CODES = frozenset({"listen-unknown-host", "listen-bad-port"})
 
@@ -90,10 +107,58 @@ def egress_policy(allowed: Sequence[str]) -> EgressPolicy | Diagnostic:
     return EgressPolicy(allow_private="private" in words, allow=tuple(networks))
 
 
-def serve_engine(
-    terminal: Terminal, settings: EngineSettings, *, address: Address, token_file: Path | None
-) -> ExitCode:
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """How the doors are kept.
+
+    Attributes:
+        token_file: one that was named; without it the data directory has one.
+        certificate: what they show; without one they speak HTTP without TLS.
+        room: when messages are refused.
+        log_format: of what happens.
+        audit_log: a file for who changed what; without it that stands in the log.
+    """
+
+    address: Address
+    token_file: Path | None = None
+    certificate: ServerCertificate | None = None
+    room: RoomBounds = field(default_factory=RoomBounds)
+    log_format: LogFormat = LogFormat.TEXT
+    audit_log: Path | None = None
+
+
+def byte_size(text: str) -> int | Diagnostic:
+    """Read what `--min-free` was given: a number of bytes, KiB, MiB, GiB or TiB."""
+    read = _SIZE.fullmatch(text)
+    if read is None:
+        return Diagnostic(
+            "size-bad",
+            "The size can not be read",
+            f"--min-free takes a number of bytes, or one with KiB, MiB, GiB or TiB, not “{text}”.",
+            "Write it like this:\n\n    --min-free 512MiB",
+        )
+    return int(read["number"]) << 10 * _UNITS.index(read["unit"])
+
+
+def server_certificate(certificate: Path | None, key: Path | None) -> ServerCertificate | Diagnostic | None:
+    """Read what `--tls-cert` and `--tls-key` name; None without them."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "--tls-cert" if certificate is None else "--tls-key"
+        return Diagnostic(
+            "tls-incomplete",
+            "TLS needs a certificate and its key",
+            f"{missing} is not given. The doors can not be opened with half of it.",
+            "Give both, or neither:\n\n    reconciler engine serve --tls-cert FILE --tls-key FILE",
+        )
+    both = ServerCertificate(certificate, key)
+    return both.load() or both
+
+
+def serve_engine(terminal: Terminal, settings: EngineSettings, doors: DoorSettings) -> ExitCode:
     """Serve until told to stop; how it ended."""
+    address, token_file = doors.address, doors.token_file
     path = token_file or default_token_file(settings.data)
     try:
         tokens, findings = load_tokens(path)
@@ -105,23 +170,34 @@ def serve_engine(
     if not address.is_loopback and (token_file is None or not tokens):
         terminal.complain(diagnostics_as_text([_no_tokens(address)], paint=terminal.paint_talk))
         return ExitCode.USAGE
-    log_to(terminal.err, level=_log_level(terminal))
-    return run(_serve(terminal, settings, address=address, tokens=tokens, token_file=path))
+    log_to(terminal.err, level=_log_level(terminal), form=doors.log_format)
+    if doors.audit_log is not None:
+        try:
+            audit_to(doors.audit_log)
+        except OSError as error:
+            terminal.fail(f"The audit log {doors.audit_log} can not be written: {error.strerror}.", ExitCode.FAILED)
+    return run(_serve(terminal, settings, doors, tokens=tokens, token_file=path))
 
 
 async def _serve(
-    terminal: Terminal, settings: EngineSettings, *, address: Address, tokens: Tokens, token_file: Path
+    terminal: Terminal, settings: EngineSettings, doors: DoorSettings, *, tokens: Tokens, token_file: Path
 ) -> ExitCode:
+    address = doors.address
     listener = listen(address.host, address.port)
     if isinstance(listener, Diagnostic):
         terminal.complain(diagnostics_as_text([listener], paint=terminal.paint_talk))
         return ExitCode.USAGE if listener.code in _USAGE_CODES else ExitCode.FAILED
+    connections = Counters()
     with listener:
-        async with open_engine(settings) as engine:
+        async with open_engine(settings, connections=connections) as engine:
             if not tokens:
                 tokens = _first_token(terminal, token_file)
             stop = asyncio.Event()
             _stop_on_signals(terminal, engine, stop)
+            reloading = Reloading(tokens, token_file, doors.certificate)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.read)
+            room = Room(engine.store, doors.room, disk=partial(_disk, settings.data))
+            await room.look()
             pending = (await engine.store.counts())[State.PENDING]
 
             def started(url: str) -> None:
@@ -131,10 +207,23 @@ async def _serve(
                     f"{plural(pending, 'delivery', 'deliveries')} pending."
                 )
 
-            app = application(engine, tokens, stopping=stop)
-            await serve(app, listener, now=utc_now, stop=stop, started=started)
+            app = application(engine, tokens, stopping=stop, room=room, connections=connections)
+            tls = None if doors.certificate is None else doors.certificate.context
+            # Whoever watches must not die unnoticed: revoking a token would have no effect any more.
+            async with asyncio.TaskGroup() as watching:
+                watchers = [watching.create_task(work) for work in (reloading.watch(), room.watch())]
+                try:
+                    await serve(app, listener, now=utc_now, stop=stop, started=started, tls=tls)
+                finally:
+                    for watcher in watchers:
+                        watcher.cancel()
     terminal.say("Stopped.")
     return ExitCode.FINE
+
+
+def _disk(path: Path) -> Disk:
+    total, _, free = shutil.disk_usage(path)
+    return Disk(total, free)
 
 
 def _first_token(terminal: Terminal, path: Path) -> Tokens:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.model.delivery import Mail
     from reconciler.runtime.channels.egress import EgressPolicy
     from reconciler.runtime.channels.mail_settings import MailSettings
+    from reconciler.runtime.channels.pool import Counters
     from reconciler.runtime.channels.protocol import Channel
     from reconciler.runtime.channels.tls import Tls
     from reconciler.runtime.engine import Engine
@@ -82,7 +83,7 @@ def target_at(access: "EngineAccess") -> "Target":
     """
     from reconciler.targets.engine import EngineTarget
 
-    return EngineTarget(access.url, access.token, token_variable=access.token_variable)
+    return EngineTarget(access.url, access.token, token_variable=access.token_variable, authorities=access.authorities)
 
 
 def observer_at(access: "EngineAccess") -> "Archive":
@@ -93,7 +94,9 @@ def observer_at(access: "EngineAccess") -> "Archive":
     """
     from reconciler.targets.engine import EngineObserver
 
-    return EngineObserver(access.url, access.token, token_variable=access.token_variable)
+    return EngineObserver(
+        access.url, access.token, token_variable=access.token_variable, authorities=access.authorities
+    )
 
 
 # The store of an engine
@@ -149,8 +152,10 @@ class EngineSettings:
 
 
 @asynccontextmanager
-async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
+async def open_engine(settings: EngineSettings, *, connections: "Counters | None" = None) -> AsyncIterator["Engine"]:
     """A running engine on the embedded store; at the end it stops in good order and lets go of everything.
+
+    `connections` are counted there, for metrics.
 
     Raises:
         StoreError: the store can not be used, or the file of authorities can not be read.
@@ -175,15 +180,14 @@ async def open_engine(settings: EngineSettings) -> AsyncIterator["Engine"]:
         raise StoreError(f"the data directory {settings.data} can not be made: {error.strerror}") from error
     store = await open_sqlite(settings.data)
     try:
-        channel = Channels(
-            http=HttpChannel(
-                secrets=settings.secrets,
-                egress=settings.egress,
-                connections_per_endpoint=capacity.slots,
-                tls=None if settings.authorities is None else _tls(settings, alpn=("http/1.1",)),
-            ),
-            mail=_mail_channel(settings),
+        http = HttpChannel(
+            secrets=settings.secrets,
+            egress=settings.egress,
+            connections_per_endpoint=capacity.slots,
+            tls=None if settings.authorities is None else _tls(settings, alpn=("http/1.1",)),
         )
+        http.counters = connections or http.counters
+        channel = Channels(http=http, mail=_mail_channel(settings))
         engine = Engine(
             store=store,
             channel=channel,

@@ -5,7 +5,8 @@
    refused is `TargetRejected`; both name the address and what to do.
 3. A request that was sent and got no answer may have been carried out: `AnswerLost` says so, and nothing is repeated.
 4. The address is dialled directly and redirects are not followed: no proxy of the environment and no other host sees
-   the token. Certificates are verified against the system's store, which `SSL_CERT_FILE` replaces (OpenSSL).
+   the token. Certificates are verified against the system's store, which `SSL_CERT_FILE` replaces (OpenSSL), and
+   against a file of further authorities.
 5. The token appears in no message.
 """
 
@@ -14,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +24,7 @@ import orjson
 from reconciler.errors import TargetRejected, TargetUnavailable
 from reconciler.model.definition import JsonValue
 
-__all__ = ["Answer", "AnswerLost", "EngineClient", "WritingClient"]
+__all__ = ["Answer", "AnswerLost", "EngineClient", "WritingClient", "engine_tls"]
 
 # 60 s: the longest a publication of 10,000 definitions may take on a busy machine, twenty times over.
 _TIMEOUT = httpx.Timeout(connect=5, read=60, write=60, pool=5)
@@ -53,6 +55,7 @@ class EngineClient:
         token: str,
         *,
         token_variable: str | None = None,
+        authorities: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """Connects to nothing yet.
@@ -61,10 +64,11 @@ class EngineClient:
             url: `http://` or `https://`, a host, and nothing secret.
             token: the bearer token.
             token_variable: the environment variable that it came from, for the messages.
+            authorities: certificates to trust beside the system's, in PEM.
             transport: in place of sockets, in tests.
 
         Raises:
-            TargetUnavailable: the URL can not be an engine's.
+            TargetUnavailable: the URL can not be an engine's, or the authorities can not be read.
             TargetRejected: the token can not be one.
         """
         address = _address(url)
@@ -82,10 +86,7 @@ class EngineClient:
             timeout=_TIMEOUT,
             limits=_LIMITS,
             trust_env=False,
-            # Loading the system's certificates takes 20 ms; without TLS a context that trusts nobody does.
-            verify=ssl.create_default_context()
-            if address.scheme == "https"
-            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=engine_tls(self.location, authorities),
             transport=transport,
         )
 
@@ -208,6 +209,25 @@ class WritingClient:
         return await self.post("/v1/revisions", proposal, expect=(201, 409, 412), headers={"If-Match": f'"{base}"'})
 
 
+def engine_tls(url: str, authorities: Path | None) -> ssl.SSLContext:
+    """What to trust on the way to an engine.
+
+    Raises:
+        TargetUnavailable: the file of authorities can not be read.
+    """
+    if not url.startswith("https://"):
+        # Loading the system's certificates takes 20 ms; without TLS a context that trusts nobody does.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    if authorities is not None:
+        try:
+            context.load_verify_locations(authorities)
+        except OSError as error:  # ssl.SSLError is one
+            reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+            raise TargetUnavailable(f"The authorities in {authorities} can not be read: {reason}.") from error
+    return context
+
+
 def _address(url: str) -> httpx.URL:
     """The URL without credentials, query and fragment."""
     try:
@@ -241,7 +261,9 @@ def _tls_reason(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"its certificate was refused, {error.verify_message}.\n"
-            "If it is signed by an authority of your own, name that authority's certificate in SSL_CERT_FILE."
+            "If it is signed by an authority of your own, name the file of that authority's certificate:\n\n"
+            "    export RECONCILER_CA_FILE=FILE\n\n"
+            "It is trusted beside the system's authorities, which SSL_CERT_FILE replaces."
         )
     reason = getattr(error, "reason", None)  # absent when Python code raised it
     if reason == "WRONG_VERSION_NUMBER":

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -52,10 +53,13 @@ class EngineObserver:
         token: str,
         *,
         token_variable: str | None = None,
+        authorities: Path | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """As `EngineClient`, with the same errors."""
-        self.client = EngineClient(url, token, token_variable=token_variable, transport=transport)
+        self.client = EngineClient(
+            url, token, token_variable=token_variable, authorities=authorities, transport=transport
+        )
 
     @property
     def location(self) -> str:
