@@ -27,6 +27,7 @@ from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
 from reconciler.runtime.api.messages import Messages
 from reconciler.runtime.api.metrics import ConnectionCounts, Metrics
 from reconciler.runtime.api.networks.doors import Networks
+from reconciler.runtime.api.openapi import Description
 from reconciler.runtime.api.revisions import Revisions
 from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
@@ -68,7 +69,7 @@ def application(
         *Revisions(engine, access).doors(),
         *Networks(engine, room).doors(),
     )
-    return Application(ingest, doors, access)
+    return Application(ingest, (*doors, *Description(doors).doors()), access)
 
 
 class Application:

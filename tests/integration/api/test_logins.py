@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -28,10 +28,10 @@ def audited(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def tokens() -> AsyncIterator[None]:
+def tokens() -> Iterator[None]:
     """The tokens of the rig as they were, at the end."""
     before = Tokens(TOKENS)
-    yield None  # type: ignore[misc]
+    yield
     TOKENS.replace(before)
 
 
@@ -205,7 +205,7 @@ async def test_each_change_is_told_with_who_where_and_what_but_no_contents(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        more = {"via": "apply", "plan": "ab" * 16, "commit": "1234567", "note": "not for the log"}
+        more: dict[str, Any] = {"via": "apply", "plan": "ab" * 16, "commit": "1234567", "note": "not for the log"}
         assert (await rig.publish(CHANGES, **more)).status_code == 201
         assert (await rig.publish(CHANGES)).status_code == 412
         replayed = await rig.client.post("/v1/deliveries/replay", json={"state": "undelivered"})
