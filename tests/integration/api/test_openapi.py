@@ -12,6 +12,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -66,11 +67,8 @@ def schema(engine: Engine) -> Any:
     return schemathesis.openapi.from_dict(engine.ask("GET", "/openapi.json"))
 
 
-@pytest.mark.parametrize(("method", "path", "mode"), ASKED)
-def test_an_engine_answers_as_described_whatever_it_is_asked(
-    engine: Engine, schema: Any, method: str, path: str, mode: GenerationMode
-) -> None:
-    operation = schema[path][method]
+def statuses_of(engine: Engine, operation: Any, mode: GenerationMode) -> list[int]:
+    """What generated requests were answered with; fails when an answer is not as described."""
     headers = {"Authorization": f"Bearer {engine.token}"}
     statuses: list[int] = []
 
@@ -93,8 +91,38 @@ def test_an_engine_answers_as_described_whatever_it_is_asked(
         statuses.append(response.status_code)
 
     ask()
-    assert statuses
+    return statuses
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), ASKED)
+def test_an_engine_answers_as_described_whatever_it_is_asked(
+    engine: Engine, schema: Any, method: str, path: str, mode: GenerationMode
+) -> None:
+    assert statuses_of(engine, schema[path][method], mode)
     assert engine.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "status", "answer"),
+    [
+        ("/v1/deliveries/replay", GenerationMode.NEGATIVE, "422", None),
+        ("/v1/revisions/{number}/definitions", GenerationMode.POSITIVE, "200", {"type": "array"}),
+    ],
+)
+def test_an_answer_that_is_not_as_described_is_noticed(
+    engine: Engine, path: str, mode: GenerationMode, status: str, answer: object
+) -> None:
+    told = engine.ask("GET", "/openapi.json")
+    responses = told["paths"][path]["post"]["responses"]
+    if answer is None:
+        del responses[status]
+    else:
+        responses[status]["content"]["application/json"]["schema"] = answer
+    parameters = told["paths"][path]["post"]["parameters"]
+    for parameter in parameters:
+        parameter["schema"] = {"const": 1}  # a revision that is there
+    with pytest.raises((FailureGroup, Failure)):
+        statuses_of(engine, schemathesis.openapi.from_dict(told)[path]["POST"], mode)
 
 
 def test_it_is_still_well_afterwards(engine: Engine) -> None:

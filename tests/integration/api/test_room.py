@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message, Receive
 
 from reconciler.errors import StoreError, StoreFull
 from reconciler.model.delivery import Refused, State
@@ -151,3 +152,43 @@ async def test_a_receiver_that_is_down_fills_it_and_nothing_acknowledged_is_lost
 
     assert (len(acknowledged), refused) == (21, 29)
     assert sum(counts.values()) == len(acknowledged)
+
+
+# Memory
+
+
+async def test_bodies_of_all_other_doors_are_bounded_together_and_room_comes_back() -> None:
+    async with in_process(MemoryStore()) as rig:
+        app = application(rig.engine, TOKENS, stopping=rig.stopping)
+        part, begun, go_on = b" " * (40 * 1024 * 1024), asyncio.Event(), asyncio.Event()
+
+        async def answer_to(receive: Receive) -> tuple[int, dict[bytes, bytes]]:
+            sent: list[Message] = []
+
+            async def send(event: Message) -> None:
+                sent.append(event)
+
+            headers = [(b"authorization", f"Bearer {ALL}".encode()), (b"if-match", b'"0"')]
+            path = "/v1/revisions"
+            scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+            await app(scope, receive, send)
+            return sent[0]["status"], dict(sent[0]["headers"])
+
+        async def in_parts() -> Message:
+            if not begun.is_set():
+                begun.set()
+                return {"type": "http.request", "body": part, "more_body": True}
+            await go_on.wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def whole() -> Message:
+            return {"type": "http.request", "body": part}
+
+        first = asyncio.create_task(answer_to(in_parts))
+        await begun.wait()
+        await asyncio.sleep(0)  # let the door count what it was given
+        second, headers = await answer_to(whole)
+        go_on.set()
+
+        assert (second, headers[b"retry-after"]) == (503, b"1")
+        assert ((await first)[0], (await answer_to(whole))[0]) == (400, 400), "blanks are no JSON"
