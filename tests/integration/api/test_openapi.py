@@ -28,7 +28,7 @@ from reconciler.runtime.api.tokens import Scope
 from tests.integration.api.rig import CALLBACK, TOKENS, Rig, uplinks
 from tests.journeys.processes import Engine, engine_process
 
-CASES = int(os.environ.get("RECONCILER_TEST_CASES", "12"))
+CASES = int(os.environ.get("RECONCILER_TEST_CASES", "8"))
 SEED = 20_261_123
 CHECKS = [
     not_a_server_error,
