@@ -3,7 +3,7 @@
 1. An engine on loopback that has no token yet makes one and shows it once. Beyond loopback it refuses to listen unless
    `--token-file` names a file with tokens: whoever opens a door to a network has decided who may enter.
 2. Deliveries go to public addresses only, unless `--allow-egress` says more (`runtime.channels.egress`).
-3. Mail goes to the one server that `--smtp` names, wherever it is: rule 2 is about the URLs of callbacks.
+3. Mail goes to the one server that `--smtp` names; it may be at a private address without being told so in rule 2.
 4. What keeps an engine from starting is one sentence: exit code 2 for what was asked, 4 for what the machine refuses.
 """
 
@@ -59,9 +59,10 @@ def serve(
         list[str] | None,
         typer.Option(
             "--allow-egress",
-            metavar="CIDR|private",
+            metavar="CIDR|NAME|private",
             envvar="RECONCILER_ALLOW_EGRESS",
-            help="Deliver to these addresses too; “private” is loopback and private networks. May be repeated.",
+            help="Deliver to these addresses too; “private” is loopback and private networks, a NAME such as "
+            "*.internal opens them for this name alone. May be repeated.",
         ),
     ] = None,
     ca_file: Annotated[

@@ -53,6 +53,9 @@ __all__ = [
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
 _UNITS = ("", "KiB", "MiB", "GiB", "TiB")
 _SIZE = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>|KiB|MiB|GiB|TiB)", re.ASCII)
+# A name whose last label is written out, so that none opens everything, and is no number, so that no address that is
+# mistyped counts as a name (URL Standard, section 3.5).
+_EGRESS_NAME = re.compile(r"(?:[A-Za-z0-9_*-]{1,63}\.)*(?=[^.]*[A-Za-z])(?!0[xX])[A-Za-z0-9_-]{1,63}\.?")
 # What the user typed wrong, beside what the machine refuses.
 _USAGE_CODES = frozenset({"listen-unknown-host", "listen-bad-port"})
 
@@ -89,22 +92,31 @@ def listen_address(text: str) -> Address | Diagnostic:
 
 
 def egress_policy(allowed: Sequence[str]) -> EgressPolicy | Diagnostic:
-    """Read what `--allow-egress` was given: networks, or `private`; commas separate as repetition does."""
+    """Read what `--allow-egress` was given: networks, names, or `private`; commas separate as repetition does."""
     words = [word.strip() for text in allowed for word in text.split(",") if word.strip()]
-    networks = []
+    networks, hosts, private = [], [], False
     for word in words:
-        if word == "private":
+        if word.lower() == "private":
+            private = True
             continue
         try:
             networks.append(ip_network(word))
         except ValueError:
-            return Diagnostic(
-                "egress-bad-network",
-                "The addresses to deliver to can not be read",
-                f"--allow-egress takes networks in CIDR form, or “private”, not “{word}”.",
-                "Write a network by its first address and the length of its prefix:\n\n    --allow-egress 10.1.0.0/16",
-            )
-    return EgressPolicy(allow_private="private" in words, allow=tuple(networks))
+            if not _EGRESS_NAME.fullmatch(word):
+                return _bad_egress(word)
+            hosts.append(word.lower().removesuffix("."))
+    return EgressPolicy(allow_private=private, allow=tuple(networks), hosts=tuple(hosts))
+
+
+def _bad_egress(word: str) -> Diagnostic:
+    return Diagnostic(
+        "egress-bad-network",
+        "The addresses to deliver to can not be read",
+        f"--allow-egress takes networks in CIDR form, names of hosts, or “private”, not “{word}”.",
+        "Write a network by its first address and the length of its prefix, a name with * for any characters:\n\n"
+        "    --allow-egress 10.1.0.0/16\n"
+        "    --allow-egress '*.ingest.internal'",
+    )
 
 
 @dataclass(frozen=True, slots=True)

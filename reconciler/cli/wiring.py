@@ -237,7 +237,9 @@ def _mail_channel(settings: EngineSettings) -> "Channel[Mail] | None":
     from reconciler.runtime.channels.mail import MailChannel
     from reconciler.runtime.clock import utc_now
 
-    return MailChannel(settings.mail, secrets=settings.secrets, now=utc_now, tls=_tls(settings, alpn=()))
+    return MailChannel(
+        settings.mail, secrets=settings.secrets, now=utc_now, tls=_tls(settings, alpn=()), egress=settings.egress
+    )
 
 
 def _tls(settings: EngineSettings, *, alpn: Sequence[str]) -> "Tls":

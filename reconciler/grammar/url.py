@@ -12,7 +12,8 @@ Where a request goes is decided when the URL is written, never by a message (`ca
    characters.
 5. Other characters that a URL cannot hold are percent-encoded where the author wrote them; `%XX` is kept.
 6. A host outside ASCII is taken by its IDNA name (the standard library's, IDNA 2003), an IPv6 address in its short
-   form.
+   form. A host that ends in a number is an IPv4 address in its usual form: `0x7f.1`, `017700000001` and `2130706433`
+   mean one address to some resolvers, another or none to others (URL Standard section 3.5).
 
 Thousands of callbacks send to a few servers, so that what stands in front of the path is read once for all of them.
 """
@@ -21,7 +22,7 @@ import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import unquote
 
@@ -56,6 +57,7 @@ _MAX_PORT: Final = 65_535
 _MAX_HOST: Final = 253
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 _DOUBLE_DOT = re.compile(r"(?:\.|%2[eE]){2}")
 
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*")
@@ -270,6 +272,12 @@ def _host(text: str, shape: re.Match[str]) -> str:
             "A host is an address, or a name of letters, digits and hyphens with dots between, 63 characters at most."
         )
         raise _bad(text, start, end, reason)
+    if _ENDS_IN_NUMBER.fullmatch(name):
+        try:
+            IPv4Address(name)
+        except AddressValueError as error:
+            reason = "A host that ends in a number is an IPv4 address: four decimal numbers up to 255, as in 192.0.2.7."
+            raise _bad(text, start, end, reason) from error
     return name
 
 

@@ -258,13 +258,13 @@ def test_a_token_file_with_a_token_in_clear_is_refused_without_showing_it(tmp_pa
 
 
 def test_egress_that_names_no_network(tmp_path: Path) -> None:
-    code, said = serve("--data", tmp_path / "data", "--allow-egress", "ingest.internal")
+    code, said = serve("--data", tmp_path / "data", "--allow-egress", "10.1.2.3/16")
     assert code == 2
     assert "error[egress-bad-network]" in said
 
 
 def test_options_also_come_from_the_environment(tmp_path: Path) -> None:
-    env = {"RECONCILER_DATA": str(tmp_path / "data"), "RECONCILER_ALLOW_EGRESS": "nonsense"}
+    env = {"RECONCILER_DATA": str(tmp_path / "data"), "RECONCILER_ALLOW_EGRESS": "10.1.2.3/16"}
     code, said = serve(env=env)
     assert code == 2
     assert "error[egress-bad-network]" in said

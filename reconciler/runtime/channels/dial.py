@@ -6,7 +6,9 @@
    resolver like any name, and what comes out is judged.
 3. Addresses are tried in the resolver's order (RFC 6724). All but the last may take an equal share of the time that is
    left, so that a black hole at the first does not hide a second that works. The last failure is told.
-4. The name stays in the Host header, in the TLS handshake (when it is named there) and in the check of the certificate.
+4. Who a connection came about with is asked of the system once more, and has to be the address that was dialled: some
+   addresses lead elsewhere by themselves, as 0.0.0.0 does. A pooled connection stays with that address until it ends.
+5. The name stays in the Host header, in the TLS handshake (when it is named there) and in the check of the certificate.
 """
 
 import asyncio
@@ -106,6 +108,10 @@ class Dialer:
             except OSError as error:  # TimeoutError is one
                 failure = explain_connect(error, address, endpoint.port)
                 continue
+            stranger = _stranger(sock, address)
+            if stranger is not None:
+                sock.close()
+                return stranger
             dialled = await self._adopt(sock, endpoint, protocol, flight)
             if not isinstance(dialled, Unreachable):
                 return dialled
@@ -125,7 +131,7 @@ class Dialer:
 
     def _refusal(self, host: str, addresses: Sequence[str]) -> Unreachable | None:
         for address in addresses:
-            verdict = self._egress.verdict(address)
+            verdict = self._egress.verdict(address, host=host)
             if verdict is not None:
                 where = address if address == host else f"{host} leads to {address}"
                 detail = f"{where}: {verdict}. Deliveries go to public addresses, unless the engine is told otherwise."
@@ -177,6 +183,17 @@ async def _connect(address: str, port: int, flight: Flight) -> socket.socket:
         if not connected:
             sock.close()
     return sock
+
+
+def _stranger(sock: socket.socket, address: str) -> Unreachable | None:
+    """The outcome of a connection with somebody else than the address that was dialled (rule 4)."""
+    try:
+        peer = str(sock.getpeername()[0])
+    except OSError:
+        return None  # it ended at once, and whoever reads from it will be told
+    if ip_address(peer.partition("%")[0]) == ip_address(address.partition("%")[0]):
+        return None
+    return unreachable(Reason.FORBIDDEN_ADDRESS, f"{address} was dialled, and {peer} answered; nothing was sent to it.")
 
 
 def explain_connect(error: OSError, address: str, port: int) -> Unreachable:

@@ -10,12 +10,15 @@ from promise 8 of the product and the IANA registries of special-purpose address
 3. `allow_private` opens what an organisation gives to its own machines: loopback, private, unique-local and shared
    (carrier-grade NAT) addresses. It never opens link-local or metadata addresses: those answer with credentials.
 4. `allow` opens single networks, whatever they are. It is tested against each address that rule 2 finds.
-5. What is judged is an address, never the text of a URL: `0x7f.1` and `2130706433` are names until a resolver made
+5. `hosts` opens for some names what `allow_private` opens for all, and no more: whoever answers for a name can lead it
+   to the machine's own addresses, and to no metadata. `*` stands for any characters.
+6. What is judged is an address, never the text of a URL: `0x7f.1` and `2130706433` are names until a resolver made
    addresses of them. Who dials judges all of them first, and dials one of those that were judged.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -89,27 +92,38 @@ _SPECIAL_NETWORKS: Final = _compiled(_SPECIAL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressPolicy:
-    """Where deliveries may go. The default allows public addresses alone."""
+    """Where deliveries may go. The default allows public addresses alone.
+
+    Attributes:
+        hosts: names in lower case, `*` in them for any characters.
+    """
 
     allow_private: bool = False
     allow: tuple[Network, ...] = ()
+    hosts: tuple[str, ...] = ()
 
-    def verdict(self, address: str) -> str | None:
+    def verdict(self, address: str, *, host: str = "") -> str | None:
         """None when `address` may be dialled, else what speaks against it, as in "it is a loopback address".
 
-        `address` is numeric, as resolvers give them, possibly with a scope (`fe80::1%eth0`).
+        `address` is numeric, as resolvers give them, possibly with a scope (`fe80::1%eth0`); `host` is the name that
+        led to it.
         """
         try:
             outer = ip_address(address.partition("%")[0])
         except ValueError:
             return "it is no IP address"
+        own = self.allow_private or self._names(host)
         for layer, found in enumerate(_layers(outer)):
-            words = self._against(found)
+            words = self._against(found, own=own)
             if words is not None:
                 return f"it is {words}" if layer == 0 else f"it carries {found}, {words}"
         return None
 
-    def _against(self, address: Address) -> str | None:
+    def _names(self, host: str) -> bool:
+        name = host.lower().removesuffix(".")
+        return any(fnmatchcase(name, pattern) for pattern in self.hosts)
+
+    def _against(self, address: Address, *, own: bool) -> str | None:
         if any(address.version == network.version and address in network for network in self.allow):
             return None
         words = _among(_SPECIAL_NETWORKS, address)
@@ -117,7 +131,7 @@ class EgressPolicy:
             return words
         words = _among(_PRIVATE_NETWORKS, address)
         if words is not None:
-            return None if self.allow_private else words
+            return None if own else words
         return _outside_unicast(address) if isinstance(address, IPv6Address) else None
 
 

@@ -5,8 +5,10 @@
     mail_wire.py       the mail as bytes: nothing a device sends can add a header, a recipient or a second mail
     smtp.py            the talk with the server
 
-1. All mail goes to the one server that the engine's administrator names, with the recipient alone in its envelope. The
-   egress policy, which is about what the authors of callbacks write, does not bind that choice.
+1. All mail goes to the one server that the engine's administrator names, with the recipient alone in its envelope. It
+   may be at a private address or on this machine, whatever the authors of callbacks may name; its name is resolved and
+   judged like any other (`dial.py`), so that it never leads to link-local or metadata addresses unless those are
+   allowed.
 2. An outcome is Accepted with status 200 and the server's last word, or Unreachable; the operator has 200 and 600 for
    the two, and its words "Could not send email to …" begin every detail.
 3. A connection for each mail: mail is for tests and alarms (`callbacks.md` section 4.3), a server that is asked once in
@@ -24,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import ip_network
 from typing import Final
 
 from aiosmtplib.protocol import SMTPProtocol
@@ -45,7 +46,7 @@ from reconciler.runtime.secrets.pending import SecretPending
 
 __all__ = ["MailChannel"]
 
-_ANYWHERE: Final = EgressPolicy(allow=(ip_network("0.0.0.0/0"), ip_network("::/0")))  # rule 1
+_OWN_AND_PUBLIC: Final = EgressPolicy(allow_private=True)  # rule 1
 _CONNECTIONS: Final = 4
 _OK: Final = 200  # the operator's word for a mail that was taken, whatever the server's was
 
@@ -60,19 +61,21 @@ class MailChannel:
         secrets: Callable[[str], str | None],
         now: Callable[[], datetime],
         tls: Tls,
+        egress: EgressPolicy = _OWN_AND_PUBLIC,
         resolve: Resolve | None = None,
         connections: int = _CONNECTIONS,
     ) -> None:
         """`secrets` gives a value by name, None when it is not set; `now` is for the Date of mails.
 
-        `tls` is made without ALPN (`tls.py`, rule 2); `resolve` defaults to the machine's resolver.
+        `tls` is made without ALPN (`tls.py`, rule 2); private addresses are open whatever `egress` says; `resolve`
+        defaults to the machine's resolver.
         """
         self._settings = settings
         self._secrets = secrets
         self._now = now
         self._context = tls.context(send_sni=True)
         self._resolver = SystemResolver()
-        self._dialer = Dialer(egress=_ANYWHERE, resolve=resolve or self._resolver, tls=tls)
+        self._dialer = Dialer(egress=replace(egress, allow_private=True), resolve=resolve or self._resolver, tls=tls)
         self._endpoint = Endpoint(
             "smtps" if settings.security is Security.AT_ONCE else "smtp", settings.host, settings.port, send_sni=True
         )

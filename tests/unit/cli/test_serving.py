@@ -43,14 +43,22 @@ def test_an_address_that_can_not_be_read_is_a_finding(text: str) -> None:
         (["private"], EgressPolicy(allow_private=True)),
         (["10.1.0.0/16", "127.0.0.1"], EgressPolicy(allow=(ip_network("10.1.0.0/16"), ip_network("127.0.0.1/32")))),
         (["private, fd00::/8"], EgressPolicy(allow_private=True, allow=(ip_network("fd00::/8"),))),
+        (["receiver", "*.Ingest.internal."], EgressPolicy(hosts=("receiver", "*.ingest.internal"))),
+        (
+            ["10.1.0.0/16, db-*.lab, PRIVATE"],
+            EgressPolicy(allow_private=True, allow=(ip_network("10.1.0.0/16"),), hosts=("db-*.lab",)),
+        ),
     ],
 )
 def test_egress_opens_what_it_names(allowed: list[str], policy: EgressPolicy) -> None:
     assert egress_policy(allowed) == policy
 
 
-@pytest.mark.parametrize("word", ["ingest.example", "10.1.2.3/16", "public", "*"])
-def test_egress_takes_networks_alone(word: str) -> None:
+@pytest.mark.parametrize(
+    "word",
+    ["10.1.2.3/16", "10.1.2.300", "127.1", "0x7f.0x1", "2130706433", "*", "*.*", "a..b", "a b", "[::1]", "a/8", "é"],
+)
+def test_egress_takes_networks_and_names_alone(word: str) -> None:
     finding = egress_policy(["private", word])
     assert isinstance(finding, Diagnostic)
     assert finding.code == "egress-bad-network"
