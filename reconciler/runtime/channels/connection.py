@@ -38,6 +38,8 @@ MAX_INTERIM_ANSWERS: Final = 100
 _WIRE_BYTES_PER_BYTE: Final = 8
 
 _VERSION: Final = b"HTTP/1."
+# What is parsed at once: what the parser hands over it copies, and of most of a large piece nothing is kept.
+_PIECE: Final = 8_192
 # How much of an answer was parsed.
 _NO_HEAD, _HEAD, _COMPLETE = range(3)
 
@@ -156,6 +158,15 @@ class Connection(asyncio.Protocol):
         self._home.made(self)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _PIECE:
+            self._take(data)
+            return
+        for start in range(0, len(data), _PIECE):
+            self._take(data[start : start + _PIECE])
+            if not self.usable:
+                return
+
+    def _take(self, data: bytes) -> None:
         if self._answered is None:
             self.abort()
             return
@@ -266,7 +277,9 @@ class Connection(asyncio.Protocol):
             self._home.gone(self)
 
     def _outcome(self) -> Outcome:
-        body = bytes(self._body[: self._max_body])
+        body = self._body
+        if len(body) > self._max_body or isinstance(body, bytearray):
+            body = bytes(memoryview(body)[: self._max_body])
         return (_outcome if len(body) > _SHORT else _same_outcome)(self._status, body)
 
     def _ended_early(self) -> Outcome | None:
