@@ -3,8 +3,8 @@
 1. Request line, Host, User-Agent, Accept, the callback's headers, Content-Length, body: one piece, for one write.
    Content-Length is there whenever there is a body, and for POST and PUT always (RFC 9110 section 8.6).
 2. Everything is checked here once more, whoever checked before: a target of visible ASCII, header names that are
-   tokens and not ours to write, header values without CR, LF and NUL (RFC 9110 sections 5.1 and 5.5). A request that
-   breaks a rule is an outcome, and nothing of it is sent.
+   tokens and not ours to write, header values without control characters (RFC 9110 sections 5.1 and 5.5). A request
+   that breaks a rule is an outcome, and nothing of it is sent.
 3. Secrets become text here, escaped for their place. Nothing that holds one is cached: what is the same for all
    requests of an endpoint is kept as one text (`fixed_lines`), header lines without a secret are kept in their checked
    form, and the rest is made each time. `Filling` forgets the values with the request, too.
@@ -29,6 +29,7 @@ __all__ = ["Endpoint", "Filling", "SecretMissing", "compose", "fixed_lines"]
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # They frame the request or belong to this hop (RFC 9110 sections 7.6.1 and 10.1, RFC 9112 section 6): ours to write.
 _OURS: Final = frozenset(
@@ -144,7 +145,7 @@ def _may_be_sent(name: str) -> bool:
 
 def _line(name: str, value: str) -> str | None:
     """A header line; None when the name or the value may not be sent."""
-    if not _may_be_sent(name) or "\n" in value or "\r" in value or "\0" in value:
+    if not _may_be_sent(name) or _NOT_IN_VALUE.search(value):
         return None
     return f"{name}: {value}\r\n"
 
@@ -156,4 +157,4 @@ _same_line = lru_cache(maxsize=1024)(_line)
 def _refused(name: str) -> Unreachable:
     if not _may_be_sent(name):
         return unreachable(Reason.BAD_REQUEST_TEXT, f"The header name {name!r} is not one that may be sent.")
-    return unreachable(Reason.BAD_REQUEST_TEXT, f"The value of the header {name} holds a line break or a NUL.")
+    return unreachable(Reason.BAD_REQUEST_TEXT, f"The value of the header {name} holds a control character.")
