@@ -130,6 +130,8 @@ _CALLBACK_FIELDS: Final[Mapping[str, _Check]] = {
     "method": _one_of(*Method),
     "headers": _texts,
     **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "enabled", "protect"), _flag),
-    **dict.fromkeys(("url", "contentType", "body", "linePattern", "recipient", "subject", "message"), _text),
+    **dict.fromkeys(
+        ("url", "signature", "contentType", "body", "linePattern", "recipient", "subject", "message"), _text
+    ),
     "payload": _text,
 }

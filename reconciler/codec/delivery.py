@@ -6,6 +6,7 @@ know a form says which one it met, and leaves it alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 import orjson
@@ -19,6 +20,7 @@ from reconciler.model.delivery import (
     Outcome,
     Refused,
     Request,
+    Signature,
     Unreachable,
 )
 from reconciler.model.resource import Method
@@ -26,6 +28,7 @@ from reconciler.model.resource import Method
 __all__ = ["dump_outcome", "dump_request", "load_outcome", "load_request"]
 
 _HTTP_1: Final = "http/1"
+_SIGNED_HTTP_1: Final = "signed-http/1"
 _BATCH_LINE_1: Final = "batch-line/1"
 _MAIL_1: Final = "mail/1"
 
@@ -33,20 +36,21 @@ _MAIL_1: Final = "mail/1"
 def dump_request(request: Request) -> bytes:
     """The JSON that `load_request` reads back."""
     if isinstance(request, HttpRequest):
-        return orjson.dumps(
-            (
-                _HTTP_1,
-                request.method,
-                request.scheme,
-                request.host,
-                request.port,
-                to_parts(request.target),
-                [(name, to_parts(value)) for name, value in request.headers],
-                None if request.credentials is None else to_parts(request.credentials),
-                None if request.body is None else to_parts(request.body),
-                request.send_sni,
-            )
+        fields = (
+            _HTTP_1,
+            request.method,
+            request.scheme,
+            request.host,
+            request.port,
+            to_parts(request.target),
+            [(name, to_parts(value)) for name, value in request.headers],
+            None if request.credentials is None else to_parts(request.credentials),
+            None if request.body is None else to_parts(request.body),
+            request.send_sni,
         )
+        if request.signature is None:
+            return orjson.dumps(fields)
+        return orjson.dumps((_SIGNED_HTTP_1, request.signature.id, request.signature.keys, *fields[1:]))
     match request:
         case BatchLine():
             return orjson.dumps(
@@ -103,6 +107,11 @@ def _load_http(fields: Sequence[Any]) -> HttpRequest:
     )
 
 
+def _load_signed_http(fields: Sequence[Any]) -> HttpRequest:
+    id_, keys, *unsigned = fields
+    return replace(_load_http(unsigned), signature=Signature(id_, tuple(keys)))
+
+
 def _load_batch_line(fields: Sequence[Any]) -> BatchLine:
     method, scheme, host, port, path, before, after, credentials, send_sni, line = fields
     return BatchLine(
@@ -136,6 +145,7 @@ def _from_optional(stored: StoredParts | None) -> Rendered | None:
 
 _LOADERS: Final[Mapping[str, Callable[[Sequence[Any]], Request]]] = {
     _HTTP_1: _load_http,
+    _SIGNED_HTTP_1: _load_signed_http,
     _BATCH_LINE_1: _load_batch_line,
     _MAIL_1: _load_mail,
 }

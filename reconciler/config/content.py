@@ -2,7 +2,7 @@
 
 1. Fields that equal their default are left out, durations become seconds, a callback without a payload config takes
    that of its device type, if its type carries payloads. An empty one (`payload: ""`) takes none.
-2. A list of recipients becomes the text in which commas separate them: a content has one spelling.
+2. A list of recipients or keys becomes the text in which commas separate them: a content has one spelling.
 3. `${var.name}` may stand in every text that people write freely, and in no word of a vocabulary.
 4. Each settled text remembers how it came about, so that a finding in it can be traced to the file.
 """
@@ -35,6 +35,7 @@ ContentPath: TypeAlias = tuple[str, ...]
 
 _NOT_DEFINED: Final[frozenset[str]] = frozenset({"apiVersion", "kind", "name", "callbacks", "moved", "tests"})
 _BETWEEN: Final = ", "
+_LISTS: Final = ("recipient", "signature")
 _NO_DEFAULT: Final = object()
 _CARRIES_PAYLOAD: Final = frozenset(str(each) for each in CallbackType if takes_payload(each))
 
@@ -68,8 +69,9 @@ def callback_content(value: Mapping[str, Any], *, inherited: str) -> Content:
     content = _without_defaults(value, CALLBACK_DEFAULTS)
     if inherited and "payload" not in value and value.get("type") in _CARRIES_PAYLOAD:
         content["payload"] = inherited
-    if isinstance(value.get("recipient"), list):
-        content["recipient"] = _BETWEEN.join(value["recipient"])
+    for name in _LISTS:
+        if isinstance(value.get(name), list):
+            content[name] = _BETWEEN.join(value[name])
     return content
 
 

@@ -91,6 +91,7 @@ CallbackTypeName: TypeAlias = Literal[
     "error",
 ]
 Recipients: TypeAlias = Annotated[list[str], Field(min_length=1)]
+SigningKeys: TypeAlias = Annotated[list[str], Field(min_length=1)]
 BaseUrl: TypeAlias = Annotated[
     str,
     StringConstraints(pattern="^https?://[^\\s/?#]+[^\\s?#]*$"),
@@ -223,6 +224,12 @@ class UrlCallback(_HttpCallback):
         description="Headers of the request, {variables} in their values. Standard request headers are refused, "
         "except Authorization.",
         examples=[{"Authorization": "Bearer ${secret.INGEST_TOKEN}"}],
+    )
+    signature: str | SigningKeys = Field(
+        default="",
+        description="Secrets to sign the request with, as in Standard Webhooks: headers webhook-id, webhook-timestamp "
+        "and webhook-signature. Several while a key is replaced, each makes a signature. Not with method GET.",
+        examples=["${secret.WEBHOOK_KEY}", ["${secret.NEW_KEY}", "${secret.OLD_KEY}"]],
     )
     content_type: str = Field(
         default="application/x-www-form-urlencoded",
@@ -362,6 +369,7 @@ class CallbackOverride(_Mapping):
     method: MethodName | None = Field(default=None, description="HTTP method.")
     url: str | None = Field(default=None, description="Where to send.")
     headers: dict[str, str | None] | None = Field(default=None, description="Headers, merged by their names.")
+    signature: str | SigningKeys | None = Field(default=None, description="Secrets to sign the request with.")
     content_type: str | None = Field(default=None, description="Content type of the body.")
     body: str | None = Field(default=None, description="Template of the body.")
     line_pattern: str | None = Field(default=None, description="Template of the line for one message.")

@@ -238,6 +238,7 @@ _ALL: Final = (
         "The headers as a whole; headers.NAME is one of them, whatever the case of its letters.",
         {"present": True},
     ),
+    _callbacks("signature", "text", "The secrets that sign the request.", {"present": True}),
     _callbacks("contentType", "text", "Content type of the body.", "application/json*", bodies_only=True),
     _callbacks("body", "text", "Template of the body.", {"present": True}, bodies_only=True),
     _callbacks("linePattern", "text", "Template of the line for one message.", "{device};*"),

@@ -70,6 +70,7 @@ _CALLBACK = _shape(
     "method",
     "url",
     "headers",
+    "signature",
     "contentType",
     "body",
     "linePattern",

@@ -38,6 +38,7 @@ DEVICE_TYPE_DEFAULTS: Final[Content] = {"description": "", "payload": "", "keepA
 CALLBACK_DEFAULTS: Final[Content] = {
     "method": "POST",
     "headers": {},
+    "signature": "",
     "contentType": FORM_CONTENT_TYPE,
     "body": "",
     "subject": "",
@@ -54,7 +55,7 @@ CALLBACK_DEFAULTS: Final[Content] = {
 _EVERY_CHANNEL = ("type", "channel", "payload", "enabled", "protect", "sendDuplicates")
 CHANNEL_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "url": frozenset(
-        (*_EVERY_CHANNEL, "method", "url", "headers", "contentType", "body", "sendSni", "downlinkHook"),
+        (*_EVERY_CHANNEL, "method", "url", "headers", "signature", "contentType", "body", "sendSni", "downlinkHook"),
     ),
     "batch-url": frozenset((*_EVERY_CHANNEL, "method", "url", "linePattern", "sendSni", "downlinkHook")),
     "email": frozenset((*_EVERY_CHANNEL, "recipient", "subject", "message")),

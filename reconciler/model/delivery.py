@@ -42,6 +42,7 @@ __all__ = [
     "RetryAt",
     "Sendable",
     "Settlement",
+    "Signature",
     "State",
     "Step",
     "Unreachable",
@@ -79,6 +80,19 @@ class DeliveryId(NamedTuple):
 
 
 @value
+class Signature:
+    """What a request is signed with while it is sent (Standard Webhooks).
+
+    Attributes:
+        id: of the message; the same for every attempt, so that a receiver knows a repetition.
+        keys: the names of secrets, one signature for each.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+
+
+@value
 class HttpRequest:
     """One HTTP request as it will be sent, but for its secrets.
 
@@ -92,6 +106,7 @@ class HttpRequest:
             without.
         body: None when there is none (GET); sent as UTF-8.
         send_sni: whether the TLS handshake names the host; the certificate is verified against it either way.
+        signature: None without.
     """
 
     method: Method
@@ -103,6 +118,7 @@ class HttpRequest:
     credentials: Rendered | None
     body: Rendered | None
     send_sni: bool
+    signature: Signature | None = None
     kind: Literal["http"] = field(default="http", init=False)
 
     @property

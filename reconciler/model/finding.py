@@ -27,6 +27,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "content-type-not-supported": "The content type is not one of those supported",
     "json-body-missing": "A JSON request has no body",
     "data-advanced-not-json": "A data-advanced callback does not send JSON",
+    "bad-signature": "A request can not be signed like this",
     "bad-recipient": "A recipient is not an e-mail address",
     "recipient-twice": "A recipient is named twice",
     "variable-in-recipient": "A recipient is not fixed",

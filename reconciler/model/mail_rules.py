@@ -120,6 +120,10 @@ def _why_no_address(address: str) -> str:
             return "An address is ASCII; a domain with other letters is written by its IDNA name (xn--…)."
         case _ if any(sign in address for sign in '<>"()'):
             return "An address stands alone: no name beside it, no angle brackets, quotes or comments."
+        case _ if "=?" in address:
+            return (
+                "An address holds no =?, which begins an encoded word: some programs decode those, line ends and all."
+            )
         case _ if not at or "@" in local:
             return "An address is made of two parts with one @ between them, as in ops@example.com."
         case _ if len(address) > _MAX_ADDRESS:

@@ -87,7 +87,10 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UrlChannel:
-    """One HTTP request for each message (`callbacks.md` section 4.1)."""
+    """One HTTP request for each message (`callbacks.md` section 4.1).
+
+    `signing_keys` names the secrets that sign it, the newest first; none for a request without a signature.
+    """
 
     method: Method
     url: UrlTemplate
@@ -96,6 +99,7 @@ class UrlChannel:
     body: Template | None
     send_sni: bool
     downlink_hook: bool
+    signing_keys: tuple[str, ...] = ()
     kind: Literal["url"] = field(default="url", init=False)
 
 

@@ -14,7 +14,7 @@ from reconciler.diagnostics import Severity
 from reconciler.errors import GrammarError
 from reconciler.grammar.batch_url import parse_batch_url, parse_line_pattern
 from reconciler.grammar.body import parse_form_body, parse_json_body
-from reconciler.grammar.template import Template, parse_header_value, parse_text_body
+from reconciler.grammar.template import Template, parse_header_value, parse_text_body, scan
 from reconciler.grammar.url import parse_url
 from reconciler.model.content import FORM_CONTENT_TYPE, Content, text_of
 from reconciler.model.finding import Finding, finding
@@ -76,6 +76,8 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
         text = cast("str | None", content.get("body"))
         body, findings = _body(text, content_type, scope)
         found += findings
+    keys, findings = _signing_keys(text_of(content, "signature"), method, tuple(written))
+    found += findings
     if url is None:
         return None
     return UrlChannel(
@@ -86,6 +88,7 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
         body=body,
         send_sni=bool(content.get("sendSni", False)),
         downlink_hook=bool(content.get("downlinkHook", False)),
+        signing_keys=keys,
     )
 
 
@@ -126,6 +129,57 @@ def _why_forbidden(lower: str) -> str:
     if lower == "content-type":
         return "The content type of a body is declared by contentType, so that the body can be checked against it."
     return "Standard request headers belong to the protocol; of them, only Authorization can be set by a callback."
+
+
+# Two while a key is replaced; more would only make the header long.
+_MAX_KEYS: Final = 5
+_SIGNATURE_HEADERS: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
+_NOTHING_SIGNED: Final[tuple[tuple[str, ...], tuple[Finding, ...]]] = ((), ())
+
+
+def _signing_keys(text: str, method: Method, headers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The names of the secrets that sign a request (Standard Webhooks), in the order in which they are written."""
+    return _judged_keys(text, method, headers) if text else _NOTHING_SIGNED
+
+
+@lru_cache(maxsize=1024)
+def _judged_keys(text: str, method: Method, headers: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    path = ("signature",)
+    help = "Write one or more: signature: ${secret.NEW_KEY}, ${secret.OLD_KEY}"
+    if method is Method.GET:
+        detail = (
+            "A signature covers the body alone, and a GET request has none: anybody could put another URL in front."
+        )
+        help = "Take it away, or use method POST or PUT."
+        return (), (finding("bad-signature", path, detail, help=help, at_key=True),)
+    try:
+        references = scan(text)
+    except GrammarError as error:
+        return (), (finding(error.code, path, error.reason, help=help, offset=error.offset, length=error.length),)
+    found: list[Finding] = []
+    behind, expected = 0, True
+    for reference in references:
+        between = text[behind : reference.start].strip()
+        if not reference.secret or between != ("" if expected else ","):
+            break
+        behind, expected = reference.end, False
+    else:
+        if not text[behind:].strip() and references:
+            names = tuple(reference.name for reference in references)
+            if len(set(names)) < len(names) or len(names) > _MAX_KEYS:
+                detail = f"Each key signs once, and {_MAX_KEYS} are enough: the new one and those that it replaces."
+                found.append(finding("bad-signature", path, detail, help="Take away what is no longer needed."))
+            for name in headers:
+                if name.lower() in _SIGNATURE_HEADERS:
+                    detail = f"{name} is written by the signature; a request can have it only once."
+                    help = "Take the header away, or the signature."
+                    found.append(finding("bad-signature", ("headers", name), detail, help=help, at_key=True))
+            return names, tuple(found)
+    detail = (
+        "A signature is made with keys that only the engine and the receiver know: references to secrets with commas "
+        "between, and nothing else. A key in clear would be in every file, plan and store."
+    )
+    return (), (finding("bad-signature", path, detail, help=help, offset=behind, length=max(len(text) - behind, 1)),)
 
 
 _BODY_PARSERS: Final[Mapping[BodyKind, Callable[[str], Template]]] = {

@@ -25,6 +25,7 @@ FIELD_ORDER = (
     "method",
     "url",
     "headers",
+    "signature",
     "contentType",
     "body",
     "linePattern",

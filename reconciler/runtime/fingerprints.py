@@ -35,7 +35,7 @@ _HEX_DIGITS: Final = 16
 _USES_KEPT: Final = 8
 _AT_ONCE: Final = 4  # threads that wait for secrets, as a program that prints them may take seconds
 # The fields of a callback that are templates; the values of its headers are too.
-_TEMPLATES: Final = ("url", "body", "linePattern", "subject", "message")
+_TEMPLATES: Final = ("url", "signature", "body", "linePattern", "subject", "message")
 # As in `grammar.template`, which has parsed all of them; parsing 10,000 of them once more took 50 ms of 70.
 _SECRET = re.compile(r"\$\{secret\.([A-Za-z_][A-Za-z0-9_]*)\}")
 

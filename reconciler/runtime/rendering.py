@@ -14,7 +14,7 @@ from typing import assert_never
 
 from reconciler.grammar.template import Rendered, Template, join
 from reconciler.model.definition import body_kind
-from reconciler.model.delivery import BatchLine, DeliveryId, HttpRequest, Mail, Request
+from reconciler.model.delivery import BatchLine, DeliveryId, HttpRequest, Mail, Request, Signature
 from reconciler.model.resource import BatchUrlChannel, Channel, EmailChannel, Method, UrlChannel
 from reconciler.runtime.values import Values
 
@@ -61,7 +61,17 @@ def _http_builder(channel: UrlChannel) -> RequestBuilder:
     if channel.method is Method.GET:
         return lambda values, _: fixed(target(values), headers(values), credentials, None, send_sni)
     body = _body_builder(channel)
+    if channel.signing_keys:
+        keys = channel.signing_keys
+        return lambda values, delivery: fixed(
+            target(values), headers(values), credentials, body(values), send_sni, Signature(_message_id(delivery), keys)
+        )
     return lambda values, _: fixed(target(values), headers(values), credentials, body(values), send_sni)
+
+
+def _message_id(delivery: DeliveryId) -> str:
+    """The delivery's, without the full stop that separates the parts of what is signed."""
+    return f"{delivery.message}-{delivery.ordinal}"
 
 
 def _credentials(userinfo: Template | None) -> Rendered | None:

@@ -1,6 +1,7 @@
 """A request as people and programs are shown it: by the engine's doors, by previews, by tests of callbacks. Pure.
 
-1. Secrets appear as `${secret.NAME}`; a password that stands in a URL in clear is not shown either.
+1. Secrets appear as `${secret.NAME}`; a password that stands in a URL in clear is not shown either. A signature and
+   its time are made while sending, and are shown as what they are made of.
 2. What can be of several kinds says so in `kind`, and its other members depend on it.
 """
 
@@ -25,7 +26,9 @@ def request_json(request: Request) -> Mapping[str, JsonValue]:
                 "kind": request.kind,
                 "method": request.method,
                 "url": f"{_origin(request)}{redact(request.target)}",
-                "headers": {name: redact(value) for name, value in request.headers} | _authorization(request),
+                "headers": {name: redact(value) for name, value in request.headers}
+                | _authorization(request)
+                | _signature(request),
                 "body": None if request.body is None else redact(request.body),
                 "sendSni": request.send_sni,
             }
@@ -61,6 +64,17 @@ def _origin(request: HttpRequest | BatchLine) -> str:
 def _authorization(request: HttpRequest | BatchLine) -> dict[str, str]:
     """The header that the channel makes of a URL's credentials."""
     return {} if request.credentials is None else {"Authorization": f"Basic {_without_password(request.credentials)}"}
+
+
+def _signature(request: HttpRequest) -> dict[str, str]:
+    """The headers that the channel makes of a signature."""
+    if request.signature is None:
+        return {}
+    return {
+        "webhook-id": request.signature.id,
+        "webhook-timestamp": "(when it is sent)",
+        "webhook-signature": " ".join(f"v1,***(${{secret.{name}}})" for name in request.signature.keys),
+    }
 
 
 def _decoded(line: Rendered) -> str:

@@ -240,10 +240,12 @@ _URLS = _FREE_TEXTS | st.sampled_from(
 _ADDRESSES = _FREE_TEXTS | st.sampled_from(
     ["ops@example.com", "OPS@example.com", "a@[192.0.2.1]", "{device}@e", "", " "]
 )
+_KEYS_OF_SECRETS = st.sampled_from(["${secret.A}", "${secret.B}", "${secret.A}, ${secret.B}", "whsec_QUJD", "{device}"])
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "url": _URLS,
     "method": st.sampled_from(["GET", "POST", "PUT"]),
     "headers": _HEADERS,
+    "signature": _KEYS_OF_SECRETS | st.lists(_KEYS_OF_SECRETS, min_size=1, max_size=3),
     "contentType": _CONTENT_TYPES,
     "body": _FREE_TEXTS,
     "payload": _FREE_TEXTS,

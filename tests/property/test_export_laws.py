@@ -54,6 +54,7 @@ _CHANNELS: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "url": {
         "url": _URLS,
         "method": st.just("PUT"),
+        "signature": st.sampled_from(["${secret.A}", "${secret.NEW}, ${secret.OLD}"]),
         "contentType": st.just("text/plain"),
         "body": _BODIES,
         "headers": st.dictionaries(st.sampled_from(["X-A", "X-B", "Authorization", "x-null"]), _LINES, min_size=1),

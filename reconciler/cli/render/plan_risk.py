@@ -82,6 +82,7 @@ _FIELDS: Final[Mapping[str, Risk]] = {
     "channel": Risk.REPLACEMENT,
     "method": Risk.DESTINATION,
     "recipient": Risk.DESTINATION,
+    "signature": Risk.SECRET,
     "downlink": Risk.ANSWER,
     "downlinkHook": Risk.ANSWER,
     "description": Risk.REMARK,

@@ -4,7 +4,7 @@ Own code, because no library resolves, checks and dials an address, leaves SNI o
 deadline over all of it; and because aiohttp takes four times the CPU (`tests/benchmarks/http_client.py`). Its parts:
 
     http.py         fill in secrets, find a connection, send, read the outcome
-    wire.py         a request as bytes, checked once more
+    wire.py         a request as bytes, checked once more          signing.py   signed, if it has to be
     flight.py       the one deadline over everything
     pool.py         connections of one endpoint: keep-alive, slots, the line
     dial.py         resolve, check, connect, TLS                    egress.py   may this address be dialled?

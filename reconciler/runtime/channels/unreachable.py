@@ -22,6 +22,7 @@ class Reason(StrEnum):
     ANSWER_HEADERS_TOO_LARGE = "answer-headers-too-large"
     BAD_MAIL_ADDRESS = "bad-mail-address"
     BAD_REQUEST_TEXT = "bad-request-text"
+    BAD_SIGNING_KEY = "bad-signing-key"
     CLOSING = "closing"
     CONNECTION_REFUSED = "connection-refused"
     CONNECTION_RESET = "connection-reset"
@@ -43,6 +44,7 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.ANSWER_HEADERS_TOO_LARGE: "The answer's headers were longer than the engine reads.",
         Reason.BAD_MAIL_ADDRESS: "A recipient's address is none that mail can be sent to; the mail was not sent.",
         Reason.BAD_REQUEST_TEXT: "The request would not have been a valid HTTP request; it was not sent.",
+        Reason.BAD_SIGNING_KEY: "A secret that signs the request is no signing key; the request was not sent.",
         Reason.CLOSING: "The engine was stopping; the request was not sent, or its answer no longer awaited.",
         Reason.CONNECTION_REFUSED: "Nothing listens at the address and port.",
         Reason.CONNECTION_RESET: "The connection ended before a whole answer had come.",

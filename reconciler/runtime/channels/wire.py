@@ -15,6 +15,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -22,7 +23,9 @@ from reconciler.grammar.template import Rendered, fill, redact
 from reconciler.model.delivery import HttpRequest, Outcome, Unreachable
 from reconciler.model.resource import Method
 from reconciler.runtime.channels.echo import without
+from reconciler.runtime.channels.signing import BadKey, signature_lines
 from reconciler.runtime.channels.unreachable import Reason, unreachable
+from reconciler.runtime.clock import utc_now
 
 __all__ = ["Endpoint", "Filling", "SecretMissing", "compose", "fixed_lines"]
 
@@ -110,8 +113,10 @@ def fixed_lines(endpoint: Endpoint, user_agent: str) -> str | Unreachable:
     return f" HTTP/1.1\r\nHost: {endpoint.authority}\r\nUser-Agent: {user_agent}\r\nAccept: */*\r\n"
 
 
-def compose(request: HttpRequest, *, fixed: str, secret: Filling) -> bytes | Unreachable:
-    """The bytes to send, or why there are none."""
+def compose(
+    request: HttpRequest, *, fixed: str, secret: Filling, now: Callable[[], datetime] = utc_now
+) -> bytes | Unreachable:
+    """The bytes to send, or why there are none. `now` is asked for the time of a signature."""
     try:
         target = fill(request.target, secret)
         if not (target.startswith("/") and target.isascii() and target.isprintable()) or " " in target:
@@ -128,11 +133,16 @@ def compose(request: HttpRequest, *, fixed: str, secret: Filling) -> bytes | Unr
             head += f"Authorization: {secret.basic(request.credentials)}\r\n"
         if request.body is not None:
             body = fill(request.body, secret).encode()
+            if request.signature is not None:
+                head += signature_lines(request.signature, body, at=now(), secret=secret)
             return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         return (head + ("\r\n" if request.method is Method.GET else "Content-Length: 0\r\n\r\n")).encode()
     except SecretMissing as missing:
         detail = f"The engine has no secret {missing.name} (--secrets); give it one and replay the delivery."
         return unreachable(Reason.SECRET_MISSING, detail)
+    except BadKey as bad:
+        detail = f"The secret {bad.name} is no signing key: whsec_ and 24 to 64 bytes in base64. Nothing was sent."
+        return unreachable(Reason.BAD_SIGNING_KEY, detail)
     except UnicodeEncodeError:
         return unreachable(Reason.BAD_REQUEST_TEXT, "The request holds half of a character (a lone surrogate).")
 

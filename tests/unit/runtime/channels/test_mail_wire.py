@@ -135,6 +135,7 @@ ADDRESSES = ["a@b", "ops+night.shift@mail.example.com", "o'brien@x-y.example", "
 NO_ADDRESSES = [
     *("", "ops", "@example.com", "ops@", "a@b@c", ".a@b", "a.@b", "a..b@c", "a@-b", "a@b-", "a@b..c", "a@b."),
     *("a b@c", "a@b c", "<a@b>", "A <a@b>", '"a"@b', "a@b\r\nRCPT TO:<eve@c>", "a@b\n", "a@b,c@d", "a\0@b", "ä@b"),
+    *("=?utf-8?b?DQpCY2M6IGV2ZUBj?=@b", "=?utf-8?q?=0A?=@b"),
     *("a@ä", "a@b> SIZE=1", "a@[b]", f"{'a' * 250}@b.example"),
 ]
 
