@@ -28,6 +28,8 @@ __all__ = ["email_channel"]
 # RFC 5321 section 4.5.3.1; 254 is what remains of its 256 octets of path without the angle brackets.
 _MAX_ADDRESS: Final = 254
 _MAX_LOCAL: Final = 64
+# RFC 2047 section 2.
+_ENCODED_WORD = re.compile(r"=\?[^?]*\?[BbQq]\?")
 # RFC 5322 section 3.2.3, without the braces, which are variables here.
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`|~-]+"
 _LOCAL = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
@@ -120,10 +122,8 @@ def _why_no_address(address: str) -> str:
             return "An address is ASCII; a domain with other letters is written by its IDNA name (xn--…)."
         case _ if any(sign in address for sign in '<>"()'):
             return "An address stands alone: no name beside it, no angle brackets, quotes or comments."
-        case _ if "=?" in address:
-            return (
-                "An address holds no =?, which begins an encoded word: some programs decode those, line ends and all."
-            )
+        case _ if _ENCODED_WORD.search(address):
+            return "An address holds no encoded word (=?…?q?…?=): some programs decode those, line ends and all."
         case _ if not at or "@" in local:
             return "An address is made of two parts with one @ between them, as in ops@example.com."
         case _ if len(address) > _MAX_ADDRESS:

@@ -11,9 +11,9 @@ MAX_ADDRESS: Final = 254  # characters: RFC 3696, erratum 1690
 
 # RFC 5321 sections 4.1.2 and 4.5.3.1, without what nobody uses: quoted local parts. Addresses outside ASCII need a
 # server that knows SMTPUTF8, and so does every server behind it; a domain may be written in its xn-- form. Nothing that
-# looks like the beginning of an encoded word (RFC 2047): some programs decode those in addresses, line ends included.
+# looks like an encoded word (RFC 2047): some programs decode those in addresses, line ends included.
 _ADDRESS = re.compile(
-    rf"(?=.{{1,{MAX_ADDRESS}}}\Z)(?!.*=\?)"
+    rf"(?=.{{1,{MAX_ADDRESS}}}\Z)(?!.*=\?[^?]*\?[BbQq]\?)"
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-](?:\.?[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]){0,63}"
     r"@(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
     r"|\[[0-9A-Fa-fIiPpVv:.]{2,50}\])"

@@ -365,6 +365,7 @@ class TestMails:
             "{}@example.com",
             "öps@example.com",
             "ops@bücher.example",
+            "=?utf-8?q?=0A?=@example.com",
             f"{'a' * 65}@example.com",
             f"a@{'b' * 64}.com",
             f"a@{'b' * 63}.{'c' * 63}.{'d' * 63}.{'e' * 61}",
