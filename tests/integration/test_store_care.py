@@ -59,13 +59,13 @@ async def one_of_each(store: SqliteStore) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def make() -> None:
-        store = await open_sqlite(directory)
+        store = await open_sqlite(folder)
         await one_of_each(store)
         await store.close()
 
-    directory = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("made")
     asyncio.run(make())
-    return directory / "store.sqlite3"
+    return folder / "store.sqlite3"
 
 
 @pytest.fixture
