@@ -174,6 +174,10 @@ class EngineClient:
                 "Use one of the tokens that this engine was started with.",
                 status=status,
             )
+        if status == httpx.codes.TOO_MANY_REQUESTS:
+            return TargetRejected(
+                f"The engine at {where} does not know the token{self._of_variable}. {message}", status=status
+            )
         if status == httpx.codes.FORBIDDEN:
             return TargetRejected(f"The token{self._of_variable} does not open {where}: {message}", status=status)
         if status == httpx.codes.SERVICE_UNAVAILABLE:

@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ from reconciler.config.scaffold import scaffold
 from reconciler.errors import TargetUnavailable
 from reconciler.runtime.clock import utc_now
 from reconciler.runtime.retry import RetryPolicy
+from reconciler.store.sqlite_care import backup_sqlite
 from reconciler.targets.client import WritingClient
 from tests.journeys.processes import Engine, Run, engine_process
 
@@ -62,6 +64,8 @@ ENDS: Mapping[str, frozenset[int]] = {
         "rollback": {1},
         "engine serve": {1},
         "engine token": {1},
+        "engine check": {1},
+        "engine backup": set[int](),
         "deliveries list": {1},
         "deliveries show": {1},
         "deliveries tail": {1},
@@ -350,6 +354,20 @@ def taken_store(stage: Stage) -> None:
     stage.names |= {"DATA": str(data_of(stage.engine))}
 
 
+def sound_beside_a_taken_store(stage: Stage) -> None:
+    sound(stage)
+    taken_store(stage)
+
+
+def broken_store(stage: Stage) -> None:
+    """Its tally tells of deliveries that are not there."""
+    backup_sqlite(data_of(stage.engine), stage.folder / "store.sqlite3")
+    (stage.folder / "own").mkdir()
+    (stage.folder / "store.sqlite3").rename(stage.folder / "own" / "store.sqlite3")
+    with sqlite3.connect(stage.folder / "own" / "store.sqlite3") as connection:
+        connection.execute("INSERT OR REPLACE INTO tally (state, deliveries) VALUES (1, 7)")
+
+
 def taken_port(stage: Stage) -> None:
     stage.names |= {"LISTEN": stage.engine.url.removeprefix("http://")}
 
@@ -624,7 +642,7 @@ OWN = [
         ("--listen 127.0.0.1:0 --token-file tokens", bad_tokens, 1, "error[token-file-line]"),
         ("--listen nonsense", nothing, 2, "error[listen-bad-address]"),
         ("--listen 0.0.0.0:0", nothing, 2, "error[listen-without-tokens]"),
-        ("--allow-egress everywhere", nothing, 2, "error[egress-bad-network]"),
+        ("--allow-egress 10.0.0.0/99", nothing, 2, "error[egress-bad-network]"),
         ("--listen 127.0.0.1:0 --data DATA", taken_store, 4, "is in use by another engine"),
         ("--listen LISTEN --data own", taken_port, 4, "error[listen-"),
         ("--listen 127.0.0.1:0 --data reconciler.yaml/below", sound, 4, "Not a directory"),
@@ -636,6 +654,20 @@ OWN = [
         ("--name ci --scope everything", nothing, 2, "--scope takes one or more of"),
         ("--name ci", nothing, 2, "Missing option '--scope'"),
         ("--name ci --scope read --data reconciler.yaml/below", sound, 4, "Not a directory"),
+    ),
+    *rows(
+        "engine check",
+        ("--data DATA", taken_store, 0, "is sound: ", "out"),
+        ("--data own", broken_store, 1, "error[store-inconsistent]"),
+        ("--data own --format yaml", nothing, 2, "Invalid value for '--format'"),
+        ("--data own", nothing, 4, "own"),
+    ),
+    *rows(
+        "engine backup",
+        ("copy --data DATA", taken_store, 0, " bytes.", "out"),
+        ("--data DATA", taken_store, 2, "Missing argument 'FILE'"),
+        ("copy --data own", nothing, 4, "own"),
+        ("reconciler.yaml --data DATA", sound_beside_a_taken_store, 4, "reconciler.yaml"),
     ),
     *rows(
         "deliveries list",
@@ -721,6 +753,8 @@ MIDST: Mapping[str, tuple[str, World, str]] = {
     "rollback": ("-e dev --yes", twice, "cli.looking_back:make_rollback"),
     "engine serve": ("--listen 127.0.0.1:0 --data own", nothing, "cli.serving:open_engine"),
     "engine token": ("--name ci --scope read", nothing, "cli.token_file:hash_token"),
+    "engine check": ("--data DATA", taken_store, "store.sqlite_care:check_sqlite"),
+    "engine backup": ("copy --data DATA", taken_store, "store.sqlite_care:backup_sqlite"),
     "deliveries list": ("-e dev", sound, "cli.render.engine_answers:deliveries_as_text"),
     "deliveries show": ("DELIVERY-ID -e dev", delivered, "cli.render.engine_answers:delivery_as_text"),
     "deliveries tail": ("-e dev", sound, "cli.engine_access:follow"),
