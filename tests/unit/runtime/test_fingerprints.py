@@ -11,7 +11,7 @@ from reconciler.model.definition import Content
 from reconciler.model.resource import Key
 from reconciler.model.revision import Owned, Revision
 from reconciler.model.snapshot import SecretState
-from reconciler.runtime.fingerprints import KEY_BYTES, Fingerprints, fingerprint_key, secret_uses
+from reconciler.runtime.fingerprints import KEY_BYTES, Fingerprints, fingerprint_key, secret_names, secret_uses
 from tests.builders import a_definition, a_revision
 
 KEY = bytes(range(KEY_BYTES))
@@ -44,7 +44,8 @@ EVERYWHERE = revision(
 
 
 def test_every_template_of_a_callback_is_looked_through() -> None:
-    assert {name: [key.callback for key in keys] for name, keys in secret_uses(EVERYWHERE).items()} == {
+    names = secret_names(EVERYWHERE, known={})
+    assert {name: [key.callback for key in keys] for name, keys in secret_uses(EVERYWHERE, names=names).items()} == {
         "KEY": ["batch", "url"],
         "LINE": ["batch"],
         "LOGIN": ["url"],
@@ -158,3 +159,9 @@ def test_a_file_that_is_no_key_is_refused_with_what_to_do(tmp_path: Path) -> Non
 def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"can not be used: No such file or directory"):
         fingerprint_key(tmp_path / "nowhere")
+
+
+def test_names_that_are_known_are_not_looked_for_again() -> None:
+    known = dict.fromkeys(secret_names(EVERYWHERE, known={}), ("KNOWN",))
+    assert {*secret_names(EVERYWHERE, known=known).values()} == {("KNOWN",)}
+    assert [*secret_uses(EVERYWHERE, names=known)] == ["KNOWN"]
