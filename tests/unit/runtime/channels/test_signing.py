@@ -1,11 +1,11 @@
 """Signatures as Standard Webhooks has them, judged by its reference library."""
 
 from base64 import b64encode
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks import Webhook, WebhookVerificationError, webhooks
 
 from reconciler.codec.delivery import dump_request, load_request
 from reconciler.grammar.escape import Context
@@ -16,12 +16,26 @@ from reconciler.runtime.channels.signing import BadKey, signature_lines
 from reconciler.runtime.channels.wire import Filling, compose
 from reconciler.runtime.request_form import request_json
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = "whsec_" + b64encode(bytes(range(32))).decode()
 OLD = "whsec_" + b64encode(bytes(range(100, 132))).decode()
 OTHER = "whsec_" + b64encode(bytes(range(200, 232))).decode()
 KEYS = {"NEW": NEW, "OLD": OLD, "TOKEN": "a token"}
 BODY = '{"device": "1C178", "text": "21 °C\\r\\n"}'
+
+
+class AtNow(datetime):
+    """The reference's clock, which stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "AtNow":
+        return cls.fromtimestamp(NOW.timestamp(), tz)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature is refused after five minutes, and tests may run long after they were collected."""
+    monkeypatch.setattr(webhooks, "datetime", AtNow)
 
 
 def request(*keys: str, body: Any = BODY, method: Method = Method.POST) -> HttpRequest:
