@@ -178,8 +178,8 @@ def serve(
     from reconciler.cli.secret_options import secret_sources
     from reconciler.cli.serving import (
         DoorSettings,
-        byte_size,
         egress_policy,
+        free_bytes,
         listen_address,
         serve_engine,
         server_certificate,
@@ -193,7 +193,7 @@ def serve(
     mail, mail_mistakes = mail_settings(smtp or None, mail_from or None, variable=variable)
     source, secret_mistakes = secret_sources(secrets or (), environment=secret, variable=variable, directory=directory)
     kept = keeping(keep_days, keep_size or None)
-    free = byte_size(min_free) if min_free else None
+    free = free_bytes(min_free) if min_free else None
     given = (address, egress, kept, free)
     mistakes = [each for each in given if isinstance(each, Diagnostic)] + [*mail_mistakes, *secret_mistakes]
     if (

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from reconciler.cli.byte_size import bytes_of
 from reconciler.diagnostics import Diagnostic
 from reconciler.runtime.retention import Keeping
 
@@ -11,8 +12,7 @@ __all__ = ["keeping"]
 
 _FOREVER: Final = "forever"
 _DAYS: Final = re.compile(r"[1-9][0-9]{0,4}")
-_SIZE: Final = re.compile(r"(?P<number>[1-9][0-9]{0,5}) ?(?P<unit>[MGT])B")
-_BYTES: Final = {"M": 10**6, "G": 10**9, "T": 10**12}
+_LEAST: Final = 10**6  # less is a number whose unit was forgotten
 
 
 def keeping(days: str, size: str | None) -> Keeping | Diagnostic:
@@ -24,15 +24,15 @@ def keeping(days: str, size: str | None) -> Keeping | Diagnostic:
             f"--keep-days takes a number of days from 1 on, or “{_FOREVER}”, not “{days}”.",
             "Write the days as a number:\n\n    --keep-days 30",
         )
-    read = None if size is None else _SIZE.fullmatch(size.strip())
-    if size is not None and read is None:
+    kept = None if size is None else bytes_of(size)
+    if size is not None and (kept is None or kept < _LEAST):
         return Diagnostic(
             "keep-bad-size",
             "How much to keep can not be read",
-            f"--keep-size takes a whole number with MB, GB or TB, not “{size}”.",
+            f"--keep-size takes a whole number with a unit from MB or MiB on, not “{size}”.",
             "Write the size with its unit:\n\n    --keep-size 2GB",
         )
     return Keeping(
         age=None if days == _FOREVER else timedelta(days=int(days)),
-        size=None if read is None else int(read["number"]) * _BYTES[read["unit"]],
+        size=kept,
     )

@@ -18,6 +18,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from reconciler import __version__
+from reconciler.cli.byte_size import bytes_of
 from reconciler.cli.exit_code import ExitCode
 from reconciler.cli.log_lines import audit_to, log_to
 from reconciler.cli.options import LogFormat
@@ -43,16 +44,14 @@ from reconciler.runtime.engine import Engine
 __all__ = [
     "Address",
     "DoorSettings",
-    "byte_size",
     "egress_policy",
+    "free_bytes",
     "listen_address",
     "serve_engine",
     "server_certificate",
 ]
 
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
-_UNITS = ("", "KiB", "MiB", "GiB", "TiB")
-_SIZE = re.compile(r"(?P<number>[0-9]{1,15})(?P<unit>|KiB|MiB|GiB|TiB)", re.ASCII)
 # A name whose last label is written out, so that none opens everything, and is no number, so that no address that is
 # mistyped counts as a name (URL Standard, section 3.5).
 _EGRESS_NAME = re.compile(r"(?:[A-Za-z0-9_*-]{1,63}\.)*(?=[^.]*[A-Za-z])(?!0[xX])[A-Za-z0-9_-]{1,63}\.?")
@@ -139,17 +138,17 @@ class DoorSettings:
     audit_log: Path | None = None
 
 
-def byte_size(text: str) -> int | Diagnostic:
-    """Read what `--min-free` was given: a number of bytes, KiB, MiB, GiB or TiB."""
-    read = _SIZE.fullmatch(text)
+def free_bytes(text: str) -> int | Diagnostic:
+    """Read what `--min-free` was given."""
+    read = bytes_of(text)
     if read is None:
         return Diagnostic(
             "size-bad",
             "The size can not be read",
-            f"--min-free takes a number of bytes, or one with KiB, MiB, GiB or TiB, not “{text}”.",
+            f"--min-free takes a whole number of bytes, or one with a unit such as MB or MiB, not “{text}”.",
             "Write it like this:\n\n    --min-free 512MiB",
         )
-    return int(read["number"]) << 10 * _UNITS.index(read["unit"])
+    return read
 
 
 def server_certificate(certificate: Path | None, key: Path | None) -> ServerCertificate | Diagnostic | None:
