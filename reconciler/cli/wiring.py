@@ -168,9 +168,9 @@ async def open_engine(settings: EngineSettings, *, connections: "Counters | None
     from reconciler.runtime.clock import utc_now
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.fingerprints import Fingerprints, fingerprint_key
+    from reconciler.runtime.lanes import Capacity
     from reconciler.runtime.retention import Remover
     from reconciler.runtime.retry import OPERATOR_POLICY
-    from reconciler.runtime.worker import Capacity
     from reconciler.store.sqlite import open_sqlite
 
     capacity = Capacity()

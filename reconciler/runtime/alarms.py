@@ -66,7 +66,8 @@ class AlarmStore(Alarms, Downlinks, Protocol):
 class AlarmClock:
     """Looks at alarms when they are due and hands on the messages that are made of them.
 
-    `keep` makes such messages durable, with what they set in motion; `device_type` is what the current revision says.
+    `keep` makes such messages durable, with what they set in motion; `device_type` is what the current revision says;
+    `stepped` is told when all that the store holds was moved along with the clock.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class AlarmClock:
         store: AlarmStore,
         keep: Callable[[Sequence[Made]], Awaitable[None]],
         device_type: Callable[[str], DeviceType | None],
+        stepped: Callable[[timedelta], None],
         now: Callable[[], datetime],
         events: Events,
     ) -> None:
         self._store = store
         self._keep = keep
         self._device_type = device_type
+        self._stepped = stepped
         self._now = now
         self._events = events
         self._wake = asyncio.Event()
@@ -119,6 +122,7 @@ class AlarmClock:
             self._wall -= step
             raise
         self._events.clock_stepped(step)
+        self._stepped(step)
         if self._due_at is not None:
             self._due_at += step
         self._wake.set()

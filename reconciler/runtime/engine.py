@@ -5,7 +5,7 @@
 2. A new revision is compiled before it is published, and becomes the engine's router in one assignment after it is
    durable. Deliveries that were made keep the bytes they promised.
 3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
-   is the queue.
+   is the queue. So is what is for an endpoint that is parked (`breaker`).
 4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due.
 5. What the network never sends, the engine makes itself when it is due: DATA_ADVANCED, ERROR, and the ACKNOWLEDGE of
    what became of a downlink (`alarms`).
@@ -29,13 +29,15 @@ from reconciler.model.resource import DeviceType, Key
 from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
 from reconciler.model.value import value
 from reconciler.runtime.alarms import AlarmClock, Made
+from reconciler.runtime.breaker import BreakerPolicy, is_behind
 from reconciler.runtime.channels.protocol import Channel
 from reconciler.runtime.events import Events
 from reconciler.runtime.fingerprints import KEY_BYTES, Fingerprints
 from reconciler.runtime.handover import Handover
+from reconciler.runtime.lanes import Capacity
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
 from reconciler.runtime.routing import Explanation, Router
-from reconciler.runtime.worker import Capacity, Worker
+from reconciler.runtime.worker import Worker
 from reconciler.store.protocol import FIRST_TOKEN, Arrival, DeliveryFilter, Kept, MessageRecord, Store
 
 __all__ = ["Engine", "Explained", "Taken"]
@@ -82,12 +84,14 @@ class Engine:
         dice: Callable[[], float],
         name: str = "engine",
         policy: RetryPolicy = OPERATOR_POLICY,
+        breaker: BreakerPolicy | None = None,
         capacity: Capacity | None = None,
         fingerprints: Fingerprints | None = None,
     ) -> None:
         """`fingerprints` are those of the secrets that the channel fills in; without them no secret has a value."""
         self.store = store
         self.policy = policy
+        self._breaker = breaker or BreakerPolicy()
         self.events = Events()
         self.fingerprints = fingerprints or Fingerprints(os.urandom(KEY_BYTES), None)
         self._name = name
@@ -103,7 +107,12 @@ class Engine:
         self._due_at: datetime | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._alarms = AlarmClock(
-            store=store, keep=self._keep_made, device_type=self._device_type, now=now, events=self.events
+            store=store,
+            keep=self._keep_made,
+            device_type=self._device_type,
+            stepped=self._clock_stepped,
+            now=now,
+            events=self.events,
         )
         self._handover = Handover(store=store, now=self._followed_now)
         self._running = False
@@ -111,12 +120,14 @@ class Engine:
             outbox=store,
             channel=channel,
             policy=policy,
+            breaker=self._breaker,
             capacity=self._capacity,
             now=now,
             dice=dice,
             told=self._settled,
             room_freed=self._look_now,
             store_failed=self.events.store_failed,
+            stands=self.events.endpoint,
             follow_clock=self._followed_now,
         )
 
@@ -139,6 +150,10 @@ class Engine:
         self._adopt(await self.store.current())
         self._due_at = await self.store.next_claim_at()
         await self._alarms.start()
+        now = self._now()
+        for each in await self.store.backlog():
+            if is_behind(self._breaker, pending=each.pending, overdue=now - each.oldest_due_at):
+                self.worker.suspect(each.endpoint)
         self._running = True
         self._tasks = (
             asyncio.create_task(self._claim_what_falls_due()),
@@ -305,7 +320,7 @@ class Engine:
                 unrouted += not known
                 for delivery in arrival.held:
                     self.worker.offer(Lease(delivery, FIRST_TOKEN, expires_at))
-                if arrival.queued:
+                if arrival.queued and any(self.worker.has_room(queued.endpoint) for queued in arrival.queued):
                     self._due_by(now)
                 if arrival.alarms or arrival.downlink is not None or arrival.reported is not None:
                     self._set_in_motion(arrival, now=now)
@@ -411,6 +426,12 @@ class Engine:
             await self._alarms.follow(step)
         return self._now()
 
+    def _clock_stepped(self, by: timedelta) -> None:
+        self.worker.clock_stepped(by)
+        if self._due_at is not None:
+            self._due_at += by
+        self._wake.set()
+
     def _device_type(self, name: str) -> DeviceType | None:
         return self._router.device_type(name)
 
@@ -425,7 +446,12 @@ class Engine:
     async def _claim_what_falls_due(self) -> None:
         while True:
             self._wake.clear()
-            now = self._now()
+            try:
+                now = await self._followed_now()
+            except StoreError as error:
+                self.events.store_failed(error)
+                await asyncio.sleep(1)
+                continue
             if self._due_at is None:
                 await self._wake.wait()
             elif self._due_at > now:
@@ -439,17 +465,18 @@ class Engine:
     async def _claim(self, now: datetime) -> None:
         """Claim once, and find out when to look again."""
         self._due_at = None  # whatever falls due from here on sets it anew
-        room, default_room = self.worker.room()
+        room, default_room, left = self.worker.room()
+        limit = min(_CLAIM_LIMIT, left)
         try:
             leases = await self.store.claim(
                 worker=self._name,
                 room=room,
                 default_room=default_room,
-                limit=_CLAIM_LIMIT,
+                limit=limit,
                 lease=self._capacity.lease,
                 now=now,
             )
-            self._take_up(leases)
+            self.worker.take_up(leases, room=room, complete=len(leases) < limit)
             due_at = await self.store.next_claim_at()
         except StoreError as error:
             self.events.store_failed(error)
@@ -460,12 +487,6 @@ class Engine:
             # All that is due belongs to endpoints without room: `room_freed` will wake us, this is the net below.
             due_at = now + timedelta(seconds=1)
         self._due_by(due_at)
-
-    def _take_up(self, leases: Sequence[Lease]) -> None:
-        """Hand claimed leases to the worker; room was known when they were claimed, messages may have used it since."""
-        for lease in leases:
-            self.worker.reserve_claimed(lease.delivery.endpoint)
-            self.worker.offer(lease)
 
 
 def _changed_secrets(revision: Revision, expected: Mapping[str, str | None]) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
 from reconciler.model.downlink import InfoCode
 from reconciler.model.revision import Revision
+from reconciler.runtime.breaker import Health, Standing
 
 __all__ = ["BUCKETS", "Counters", "Events", "Lost"]
 
@@ -134,6 +135,12 @@ class Events:
     def clock_stepped(self, by: timedelta) -> None:
         """The wall clock was set; what waits was moved along."""
         log.warning("clock.stepped", extra={"seconds": round(by.total_seconds(), 3)})
+
+    def endpoint(self, endpoint: str, health: Health) -> None:
+        """An endpoint stands otherwise than before."""
+        standing = health.standing
+        level = logging.WARNING if standing is Standing.PARKED else logging.INFO
+        log.log(level, f"endpoint.{standing}", extra={"endpoint": endpoint, "failures": health.failures})
 
     def published(self, revision: Revision) -> None:
         """A revision became current."""

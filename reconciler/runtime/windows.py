@@ -8,7 +8,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from reconciler.model.delivery import Lease
 from reconciler.model.resource import Key
@@ -54,6 +55,11 @@ class Windows:
         self._timers.clear()
         windows, self._windows = self._windows, {}
         return [line for window in windows.values() for line in window.lines]
+
+    def move(self, by: timedelta) -> None:
+        """Let all leases expire so much later: the clock was set forward by that."""
+        for window in self._windows.values():
+            window.lines[:] = [replace(line, expires_at=line.expires_at + by) for line in window.lines]
 
     def _open(self, callback: Key, loop: asyncio.AbstractEventLoop, *, closes_at: float) -> _Window:
         window = self._windows[callback] = _Window(closes_at)

@@ -56,6 +56,8 @@ def delivery_as_text(delivery: Json, *, paint: Paint) -> str:
     ]
     if delivery["dueAt"]:
         rows.append(("next try", delivery["dueAt"]))
+    if delivery.get("waits"):
+        rows.append(("waits", visible(delivery["waits"])))
     if delivery["batch"]:
         rows.append(("batch", "carried by this delivery" if _carries(delivery) else f"carried by {delivery['batch']}"))
     lines = [
@@ -180,6 +182,8 @@ def _delivered(delivery: Json, paint: Paint) -> Iterator[str]:
     yield from _attempts(delivery, paint)
     if delivery["dueAt"]:
         yield f"next try at {delivery['dueAt']}"
+    if delivery.get("waits"):
+        yield f"waits: {visible(delivery['waits'])}"
 
 
 def _request_lines(request: Json, paint: Paint) -> list[str]:

@@ -16,7 +16,7 @@ from reconciler.runtime.api.access import Access, peer_of, token_of
 from reconciler.runtime.api.answers import DoorError, answer
 from reconciler.runtime.api.bodies import read_object
 from reconciler.runtime.api.doors import Door
-from reconciler.runtime.api.json_forms import delivery_json
+from reconciler.runtime.api.json_forms import JsonObject, delivery_json
 from reconciler.runtime.api.parameters import (
     Parameters,
     callback_of,
@@ -28,7 +28,7 @@ from reconciler.runtime.api.parameters import (
 from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
-from reconciler.store.protocol import DeliveryFilter
+from reconciler.store.protocol import DeliveryFilter, DeliveryRecord
 
 __all__ = ["Deliveries"]
 
@@ -61,7 +61,7 @@ class Deliveries:
         where = _filter({name: query.text(name) for name in _FILTERS})
         records = await self._engine.store.deliveries(where, limit=limit, before=before)
         more = str(records[-1].delivery.id) if len(records) == limit else None
-        return answer({"deliveries": [delivery_json(record) for record in records], "next": more})
+        return answer({"deliveries": [self._shown(record) for record in records], "next": more})
 
     async def show(self, request: Request) -> Response:
         """One delivery with its attempts."""
@@ -72,7 +72,10 @@ class Deliveries:
             record = None
         if record is None:
             raise DoorError(404, "unknown-delivery", "This engine has no delivery of that id.")
-        return answer(delivery_json(record))
+        return answer(self._shown(record))
+
+    def _shown(self, record: DeliveryRecord) -> JsonObject:
+        return delivery_json(record, why=self._engine.worker.why_waiting)
 
     async def replay(self, request: Request) -> Response:
         """Send finished deliveries again."""

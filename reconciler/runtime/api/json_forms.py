@@ -6,7 +6,7 @@
 4. A message has the fields with which it can be sent again; objects and arrays among them are JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
@@ -38,6 +38,7 @@ from reconciler.runtime.request_form import request_json
 from reconciler.store.protocol import DeliveryRecord
 
 __all__ = [
+    "JsonObject",
     "delivery_json",
     "downlink_json",
     "explained_json",
@@ -50,9 +51,14 @@ __all__ = [
 ]
 
 JsonObject = Mapping[str, JsonValue]
+WhyWaiting = Callable[[str], str | None]
 
 # Enough of a receiver's answer to see what it complains about; the channel keeps up to 64 KiB.
 _EXCERPT_BYTES = 4_096
+
+
+def _nothing_known(endpoint: str) -> None:
+    """Nothing is known of any endpoint."""
 
 
 def timestamp(when: datetime) -> str:
@@ -79,9 +85,9 @@ def _shown(given: Value) -> JsonValue:
     return orjson.loads(given.encode()) if isinstance(given, Json) else given
 
 
-def delivery_json(record: DeliveryRecord) -> JsonObject:
-    """A delivery, with every attempt."""
-    return _delivery_json(record.delivery, record.attempts)
+def delivery_json(record: DeliveryRecord, *, why: WhyWaiting = _nothing_known) -> JsonObject:
+    """A delivery, with every attempt; `why` says of an endpoint why what is for it waits."""
+    return _delivery_json(record.delivery, record.attempts, why)
 
 
 def settlement_json(settlement: Settlement) -> JsonObject:
@@ -94,11 +100,14 @@ def settlement_json(settlement: Settlement) -> JsonObject:
         attempts=settlement.attempt.number,
         tries=delivery.tries + 1,
     )
-    return _delivery_json(after, (settlement.attempt,))
+    return _delivery_json(after, (settlement.attempt,), _nothing_known)
 
 
-def explained_json(explained: Explained) -> JsonObject:
-    """What happened to a message, callback by callback; `receptions` are those by other stations."""
+def explained_json(explained: Explained, *, why: WhyWaiting = _nothing_known) -> JsonObject:
+    """What happened to a message, callback by callback; `receptions` are those by other stations.
+
+    `why` says of an endpoint why what is for it waits.
+    """
     message = explained.record.message
     deliveries = {record.delivery.id: record for record in explained.record.deliveries}
     return {
@@ -114,7 +123,9 @@ def explained_json(explained: Explained) -> JsonObject:
                 "reason": match.reason,
                 "decoded": None if match.decoded is None else match.decoded.values,
                 "missing": () if match.decoded is None else match.decoded.missing,
-                "deliveries": [delivery_json(deliveries[id_]) for id_ in match.deliveries if id_ in deliveries],
+                "deliveries": [
+                    delivery_json(deliveries[id_], why=why) for id_ in match.deliveries if id_ in deliveries
+                ],
             }
             for match in explained.explanation.matches
         ],
@@ -194,7 +205,7 @@ def _publication_json(publication: Publication) -> JsonObject:
     }
 
 
-def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt]) -> JsonObject:
+def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt], why: WhyWaiting) -> JsonObject:
     return {
         "id": str(delivery.id),
         "messageId": delivery.id.message,
@@ -205,6 +216,7 @@ def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt]) -> JsonObjec
         "attempts": delivery.attempts,
         "tries": delivery.tries,
         "dueAt": timestamp(delivery.due_at) if delivery.state is State.PENDING else None,
+        "waits": why(delivery.endpoint) if delivery.state is State.PENDING else None,
         "warnings": delivery.warnings,
         "batch": None if delivery.batch is None else str(delivery.batch),
         "request": request_json(delivery.request),

@@ -48,4 +48,4 @@ class Messages:
         explained = await self._engine.explain(message_id) if _ID.fullmatch(message_id) else None
         if explained is None:
             raise DoorError(404, "unknown-message", "This engine has no message of that id.")
-        return answer(explained_json(explained))
+        return answer(explained_json(explained, why=self._engine.worker.why_waiting))

@@ -186,6 +186,15 @@ def _standing(engine: Engine) -> Iterator[_Metric]:
     yield _Metric(
         "reconciler_attempts_in_flight", "gauge", "Attempts under way.", [Sample({}, engine.worker.in_flight)]
     )
+    yield _Metric(
+        "reconciler_endpoint_state",
+        "gauge",
+        "How an endpoint stands: 1 for open, parked, probing or recovering.",
+        [
+            Sample({"endpoint": endpoint, "state": standing}, 1)
+            for endpoint, standing in sorted(engine.worker.endpoints.items())
+        ],
+    )
 
 
 def _guarded(access: Access, room: Room) -> Iterator[_Metric]:

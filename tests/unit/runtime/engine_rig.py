@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.codec.canonical import define
@@ -14,8 +15,9 @@ from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Sendable, 
 from reconciler.model.message import Message
 from reconciler.model.resource import Key
 from reconciler.model.revision import Amendment, Publication, Revision
+from reconciler.runtime.breaker import BreakerPolicy
 from reconciler.runtime.engine import Engine
-from reconciler.runtime.worker import Capacity
+from reconciler.runtime.lanes import Capacity
 from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import DeliveryFilter
 from tests.virtual_time import VirtualLoop
@@ -96,6 +98,8 @@ async def running(
     capacity: Capacity | None = None,
     device_type: Mapping[str, Any] | None = None,
     clock_ahead: Callable[[], timedelta] = timedelta,
+    breaker: BreakerPolicy | None = None,
+    hooks: Mapping[str, Content] = MappingProxyType({}),
     **callbacks: Content,
 ) -> AsyncIterator[Engine]:
     """A running engine; `clock_ahead` is how far its wall clock is ahead of virtual time."""
@@ -106,9 +110,11 @@ async def running(
         channel=script,
         now=lambda: loop.now() + clock_ahead(),
         dice=lambda: 0.0,
+        breaker=breaker,
         capacity=capacity,
     )
     await engine.start()
+    callbacks.update(hooks)
     if callbacks:
         published = await engine.publish(
             amendments(device_type, **callbacks),

@@ -12,7 +12,7 @@ from reconciler.model.delivery import HttpRequest, Lease, Refused, Settlement, S
 from reconciler.model.resource import Key
 from reconciler.model.revision import Amendment, Publication, Revision
 from reconciler.runtime.engine import Engine
-from reconciler.runtime.worker import Capacity
+from reconciler.runtime.lanes import Capacity
 from reconciler.store.memory import MemoryStore
 from reconciler.store.protocol import DeliveryFilter, Kept
 from tests.unit.runtime.engine_rig import DOWN, OK, Script, callback, running, states, until_idle, uplink

@@ -106,6 +106,7 @@ def test_a_delivery_shows_its_request_and_every_attempt_without_secrets() -> Non
         "attempts": 0,
         "tries": 0,
         "dueAt": "2026-01-01T12:00:00.123Z",
+        "waits": None,
         "warnings": ("The field door does not fit.",),
         "batch": None,
         "request": {
