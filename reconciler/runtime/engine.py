@@ -6,7 +6,8 @@
    durable. Deliveries that were made keep the bytes they promised.
 3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
    is the queue. So is what is for an endpoint that is parked (`breaker`).
-4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due.
+4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due. When the wall
+   clock is set, deliveries keep their waits like everything else that is due at some time (`alarms`).
 5. What the network never sends, the engine makes itself when it is due: DATA_ADVANCED, ERROR, and the ACKNOWLEDGE of
    what became of a downlink (`alarms`).
 6. `stop` takes nothing new, lets attempts in flight end, gives leases back. What was taken stays for the next start.

@@ -305,6 +305,10 @@ class MemoryStore:
     async def clock_stepped(self, by: timedelta) -> None:
         self._steps.append((self._messages_kept, by))
         self._promises.step(by)
+        for kept in self._pending():
+            kept.delivery = replace(kept.delivery, due_at=kept.delivery.due_at + by)
+            if kept.leased_until is not None:
+                kept.leased_until += by
 
     # Downlinks
 

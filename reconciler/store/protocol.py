@@ -267,8 +267,8 @@ class Alarms(Protocol):
     async def clock_stepped(self, by: timedelta) -> None:
         """Tell that the clock was set forward (back, when negative).
 
-        Moves all alarms and expiries of open downlink requests along; from now on `last_heard` adds it to the times of
-        what was kept before.
+        Moves all alarms, pending deliveries with their leases, and expiries of open downlink requests along; from now
+        on `last_heard` adds it to the times of what was kept before.
         """
         ...
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from reconciler.model.alarm import Alarm, AlarmKind
+from reconciler.model.delivery import Done
 from reconciler.model.message import HEARD, Message, MessageType
 from reconciler.store.protocol import Arrival, Heard, Kept, Store
 from tests.builders import NOW, a_delivery, a_downlink, a_message, an_alarm, an_arrival
-from tests.conformance.store_rig import SECOND, accept, claim
+from tests.conformance.store_rig import LEASE, SECOND, accept, claim, hold, ids, settle, stand
 
 GATHERED, RESULT, SILENCE = AlarmKind.GATHERED, AlarmKind.RESULT, AlarmKind.SILENCE
 LATER = an_alarm(due_at=NOW + SECOND)
@@ -237,10 +238,24 @@ async def test_alarms_and_expiries_follow_the_clock(store: Store) -> None:
     assert await store.downlink(request.message) == replace(request, expires_at=request.expires_at + step)
 
 
-async def test_deliveries_do_not_follow_the_clock(store: Store) -> None:
-    await accept(store, an_arrival(queued=[a_delivery(due_at=NOW + SECOND)]))
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_pending_deliveries_and_their_leases_follow_the_clock(store: Store, hours: int) -> None:
+    step = timedelta(hours=hours)
+    held, due = a_delivery(a_message(2)), a_delivery(due_at=NOW + SECOND)
+    await accept(store, an_arrival(queued=[due]), an_arrival(a_message(2), held=[held]))
+    await store.clock_stepped(step)
+    assert await claim(store, now=step) == []
+    (lease,) = await claim(store, now=step + SECOND)
+    assert lease.delivery == replace(due, due_at=due.due_at + step)
+    assert await claim(store, now=step + LEASE - SECOND) == []
+    assert ids(await claim(store, now=step + LEASE)) == [held.id]
+
+
+async def test_what_is_finished_does_not_follow_the_clock(store: Store) -> None:
+    lease = await hold(store)
+    assert await settle(store, lease, Done())
     await store.clock_stepped(timedelta(hours=1))
-    assert await claim(store) == []
+    assert (await stand(store, lease.delivery.id)).due_at == lease.delivery.due_at
 
 
 # Making a message of a silence

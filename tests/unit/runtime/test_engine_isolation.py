@@ -344,3 +344,40 @@ def test_a_stop_while_an_endpoint_is_parked_or_recovers_gives_everything_back(st
         assert (await states(engine)).count(State.UNDELIVERED) <= 3
 
     run(story())
+
+
+# The clock
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), -timedelta(hours=1)])
+@pytest.mark.parametrize("stepped_at", [0.25, 20, 60.3])
+def test_retries_keep_their_schedule_when_the_clock_is_set(step: timedelta, stepped_at: float) -> None:
+    async def story() -> None:
+        script = Script(lambda request: (0.5, Refused(500)))
+        async with running(
+            script, clock_ahead=lambda: step if now() >= stepped_at else timedelta(), hook=HOOK
+        ) as engine:
+            await engine.take([uplink(1)])
+            await until_idle(engine)
+
+        assert [at for at, _ in script.sent] == pytest.approx([0, 60.5, 181.0, 421.5])
+
+    run(story())
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), -timedelta(hours=1)])
+def test_leases_in_memory_outlive_a_clock_that_is_set_and_nothing_is_sent_twice(step: timedelta) -> None:
+    async def story() -> None:
+        script = Script(lambda request: (9, OK))
+        capacity = Capacity(slots=4, lease=timedelta(seconds=40))
+        async with running(
+            script, capacity=capacity, clock_ahead=lambda: step if now() >= 15 else timedelta(), hook=HOOK
+        ) as engine:
+            await engine.take([uplink(number) for number in range(60)])
+            await until_idle(engine)
+            assert engine.worker.held == 0
+            assert now() < 60 / 3 * 9 + 40
+
+        assert len({path for _, path in script.sent}) == len(script.sent) == 60
+
+    run(story())
