@@ -20,13 +20,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from reconciler.codec.canonical import revision_digest
 from reconciler.errors import RevisionConflict, StoreError
 from reconciler.model.delivery import Delivery, DeliveryId, Lease, RetryAt, Sendable, Settlement, State
 from reconciler.model.downlink import Downlink, DownlinkState, Failed
 from reconciler.model.message import Message
-from reconciler.model.resource import DeviceType, Key
+from reconciler.model.resource import DeviceType, Key, Resource
 from reconciler.model.revision import EMPTY, Amendment, Problem, Publication, Revision, next_revision
 from reconciler.model.value import value
 from reconciler.runtime.alarms import AlarmClock, Made
@@ -45,8 +47,12 @@ __all__ = ["Engine", "Explained", "Taken"]
 
 # How far clocks may jump before we notice: a timer never sleeps longer than this without looking at the wall clock.
 _LONGEST_NAP = timedelta(seconds=30)
+_T = TypeVar("_T")
 _CLAIM_LIMIT = 1_024
 _ROUTERS_KEPT = 8
+# Seconds that compiling holds up the loop at a time, and definitions that are looked at in less than that.
+_SLICE = 0.004
+_MANY = 500
 # The store may find that a request fails, for the device has another one open or the answer is for others.
 _REFUSALS_TOLD_WITHIN = timedelta(seconds=1)
 
@@ -244,8 +250,16 @@ class Engine:
         async with self._publishing:
             if expect != self._revision.number:
                 raise RevisionConflict(expected=expect, current=self._revision.number)
-            revision = next_revision(
-                self._revision, amendments, owner=owner, publication=publication, digest=revision_digest
+            revision = await _beside(
+                len(amendments) + len(self._revision.owned),
+                partial(
+                    next_revision,
+                    self._revision,
+                    amendments,
+                    owner=owner,
+                    publication=publication,
+                    digest=revision_digest,
+                ),
             )
             if not isinstance(revision, Revision):
                 return revision
@@ -254,7 +268,7 @@ class Engine:
             if problems:
                 return problems
             built = {each.key: each.resource for each in amendments if each.resource is not None}
-            router = Router.compile(revision, known=self._router, built=built)
+            router = await _compiled(revision, known=self._router, built=built)
             await self.store.publish(revision)
             before = self._router
             self._adopt(revision, router)
@@ -373,7 +387,7 @@ class Engine:
             revision = await self.store.revision(number)
             if revision is None:
                 raise StoreError(f"revision {number} is missing from the store, though a message was routed by it")
-            router = Router.compile(revision, known=self._router)
+            router = await _compiled(revision, known=self._router)
             self._remember(router)
         return router
 
@@ -488,6 +502,27 @@ class Engine:
             # All that is due belongs to endpoints without room: `room_freed` will wake us, this is the net below.
             due_at = now + timedelta(seconds=1)
         self._due_by(due_at)
+
+
+async def _compiled(revision: Revision, *, known: Router, built: Mapping[Key, Resource] | None = None) -> Router:
+    """Compile in slices: 10,000 definitions take most of a second."""
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + _SLICE
+    steps = Router.compiling(revision, known=known, built=built)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            router: Router = done.value
+            return router
+        if clock() >= ends_at:
+            await asyncio.sleep(0)
+            ends_at = clock() + _SLICE
+
+
+async def _beside(size: int, decide: Callable[[], _T]) -> _T:
+    """Decide at once, or in a thread where so much is looked at that the loop would stand still."""
+    return decide() if size < _MANY else await asyncio.to_thread(decide)
 
 
 def _changed_secrets(revision: Revision, expected: Mapping[str, str | None]) -> Iterator[Problem]:

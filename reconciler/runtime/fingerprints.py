@@ -17,6 +17,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ _FILE: Final = "fingerprint.key"
 _OWNER_ONLY: Final = 0o600
 _HEX_DIGITS: Final = 16
 _USES_KEPT: Final = 8
+_MANY: Final = 500
 _AT_ONCE: Final = 4  # threads that wait for secrets, as a program that prints them may take seconds
 # The fields of a callback that are templates; the values of its headers are too.
 _TEMPLATES: Final = ("url", "signature", "body", "linePattern", "subject", "message")
@@ -58,14 +60,14 @@ class Fingerprints:
 
     async def taken(self, revision: Revision) -> Revision:
         """The revision with the fingerprints of all secrets that its definitions refer to, as of now."""
-        return replace(revision, fingerprints=await self._now(self._uses_in(revision)))
+        return replace(revision, fingerprints=await self._now(await self._uses_in(revision)))
 
     async def states(self, revision: Revision) -> Mapping[str, SecretState]:
         """The secrets that a revision's definitions refer to, whoever owns those, as recorded with it and as of now.
 
         A secret that was not recorded is left out: whether it changed is not known.
         """
-        uses = self._uses_in(revision)
+        uses = await self._uses_in(revision)
         now = await self._now(uses)
         recorded = revision.fingerprints
         return {name: SecretState(recorded[name], now[name], (*uses[name],)) for name in uses if name in recorded}
@@ -78,13 +80,15 @@ class Fingerprints:
             for name, state in (await self.states(current)).items()
         )
 
-    def _uses_in(self, revision: Revision) -> Mapping[str, Sequence[Key]]:
+    async def _uses_in(self, revision: Revision) -> Mapping[str, Sequence[Key]]:
         """What `secret_uses` says, remembered for the revisions that planners ask about again and again."""
         uses = self._uses.get(revision.digest)
         if uses is None:
-            # Of 10,000 definitions most are those of the revision before: 20 ms instead of 50.
-            self._names = secret_names(revision, known=self._names)
-            uses = self._uses[revision.digest] = secret_uses(revision, names=self._names)
+            # Of 10,000 definitions most are those of the revision before: 20 ms instead of 50, beside the loop.
+            many = len(revision.owned) > _MANY
+            told = partial(_names_and_uses, revision, known=self._names)
+            self._names, uses = (await asyncio.to_thread(told)) if many else told()
+            self._uses[revision.digest] = uses
             if len(self._uses) > _USES_KEPT:
                 self._uses.popitem(last=False)
         return uses
@@ -128,6 +132,13 @@ def secret_uses(revision: Revision, *, names: Mapping[str, Sequence[str]]) -> Ma
             for name in names[owned.definition.digest]:
                 uses.setdefault(name, {})[key] = None
     return {name: sorted(uses[name], key=lambda key: (key.device_type, key.callback)) for name in sorted(uses)}
+
+
+def _names_and_uses(
+    revision: Revision, *, known: Mapping[str, Sequence[str]]
+) -> tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[Key]]]:
+    names = secret_names(revision, known=known)
+    return names, secret_uses(revision, names=names)
 
 
 def _names_in(content: Content) -> Sequence[str]:

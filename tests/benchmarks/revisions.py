@@ -4,11 +4,19 @@
 
 `reconciler engine serve` on its embedded store, over loopback; the client is this process, and what it does counts too:
 an engine is as fast as whoever asks it. Every row is the median of the repeats, beside the limit that it is held to.
+
+Beside it, from a process of its own that asks for `/healthz` all the time: the longest that the engine let anybody wait
+while it did that, which is the longest stall of its loop (and of the machine).
 """
 
 import argparse
 import asyncio
+import json
+import select
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -66,11 +74,14 @@ class Bench:
 
     target: EngineTarget
     times: dict[str, list[float]] = field(default_factory=dict)
+    spans: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     async def time(self, row: str, work: Callable[[], Awaitable[Observed | None]]) -> Observed | None:
         start = time.perf_counter()
         found = await work()
-        self.times.setdefault(row, []).append(time.perf_counter() - start)
+        end = time.perf_counter()
+        self.times.setdefault(row, []).append(end - start)
+        self.spans.setdefault(row, []).append((start, end))
         return found
 
     async def publish(self, row: str, changes: Iterable[Change], base: Fingerprint, *, via: str = "apply") -> None:
@@ -108,6 +119,25 @@ async def measure(bench: Bench, *, callbacks: int, repeats: int) -> None:
         await bench.publish("roll 100 of them back: publish", back, now.fingerprint, via="rollback")
 
 
+def watch(address: str) -> None:
+    """Ask whether the engine is there until somebody says enough; tell which answers took how long, and since when."""
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    slow: list[tuple[float, float]] = []
+    with socket.create_connection((host, int(port))) as connection:
+        while not select.select([sys.stdin], [], [], 0.001)[0]:
+            start = time.perf_counter()
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: engine\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+            slow.append((start, time.perf_counter() - start))
+    print(json.dumps([each for each in slow if each[1] > 0.002]))
+
+
+def longest(slow: Iterable[tuple[float, float]], spans: Iterable[tuple[float, float]]) -> float:
+    """The longest wait that began or ended in any of the spans."""
+    waits = [took for at, took in slow for start, end in spans if at < end and at + took > start]
+    return max(waits, default=0.0)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--callbacks", type=int, default=10_000)
@@ -115,12 +145,20 @@ def main() -> None:
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, engine(Path(folder)) as (address, token):
         bench = Bench(EngineTarget(address, token))
-        asyncio.run(measure(bench, callbacks=given.callbacks, repeats=given.repeats))
-    print(f"{given.callbacks} callbacks{'':<20}seconds  limit")
+        watching = [sys.executable, "-m", "tests.benchmarks.revisions", "watch", address]
+        with subprocess.Popen(watching, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
+            asyncio.run(measure(bench, callbacks=given.callbacks, repeats=given.repeats))
+            slow = json.loads(watcher.communicate("enough\n")[0])
+    print(f"{given.callbacks} callbacks{'':<20}seconds  limit  longest stall (ms)")
     for row, times in bench.times.items():
         limit = LIMITS.get(row)
-        print(f"{row:<36}{statistics.median(times):>7.3f}  {'' if limit is None else f'{limit:.1f}'}")
+        stall = longest(slow, bench.spans[row]) * 1e3
+        print(f"{row:<36}{statistics.median(times):>7.3f}  {'' if limit is None else limit:>5}  {stall:.0f}")
 
 
 if __name__ == "__main__":
-    main()
+    match sys.argv[1:]:
+        case ["watch", at]:
+            watch(at)
+        case _:
+            main()
