@@ -134,7 +134,7 @@ async def test_what_was_promised_is_there_after_reopening(tmp_path: Path) -> Non
     await store.accept(arrivals, worker="w", lease=LEASE, now=NOW)
     batch = a_batch([a_lease(line) for line in lines])
     assert await store.join([batch]) == [True]
-    await store.clock_stepped(timedelta(seconds=3))
+    await store.clock_stepped(timedelta(seconds=-3))
     await store.close()
 
     store = await open_sqlite(tmp_path)
@@ -142,8 +142,8 @@ async def test_what_was_promised_is_there_after_reopening(tmp_path: Path) -> Non
     (carrier,) = await claim(store)
     assert (carrier.request, carrier.batch) == (batch.request, lines[0].id)
     assert (await store.counts())[State.JOINED] == 2
-    assert await store.alarms_due(now=NOW + LEASE, limit=9) == [an_alarm(due_at=NOW + timedelta(seconds=3))]
-    assert await store.last_heard("1C178") == Heard(messages[2], NOW + timedelta(seconds=3))
+    assert await store.alarms_due(now=NOW + LEASE, limit=9) == [an_alarm(due_at=NOW + timedelta(seconds=-3))]
+    assert await store.last_heard("1C178") == Heard(messages[2], NOW + timedelta(seconds=-3))
     assert await store.expire_downlinks(now=NOW + LEASE) == 1
     await store.close()
 
