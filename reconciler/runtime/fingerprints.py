@@ -87,8 +87,8 @@ class Fingerprints:
             # Of 10,000 definitions most are those of the revision before: 20 ms instead of 50, beside the loop.
             many = len(revision.owned) > _MANY
             told = partial(_names_and_uses, revision, known=self._names)
-            self._names, uses = (await asyncio.to_thread(told)) if many else told()
-            self._uses[revision.digest] = uses
+            self._names, found = (await asyncio.to_thread(told)) if many else told()
+            uses = self._uses[revision.digest] = found
             if len(self._uses) > _USES_KEPT:
                 self._uses.popitem(last=False)
         return uses

@@ -150,7 +150,10 @@ async def measure(ports: list[int], *, rate: float, seconds: float) -> None:
         median, p99, delivered, most = await run(ports, hanging=hanging, rate=rate, seconds=seconds)
         first = first or (p99, delivered)
         limits = max(first[0] * 1.1, first[0] + 5), first[1] * 0.95
-        print(f"{hanging:<16}{median:>10.2f}{p99:>8.2f}{limits[0]:>8.2f}{delivered:>10.1f}{limits[1]:>8.1f}{most:>11}")
+        print(
+            f"{hanging:<16}{median:>10.2f}{p99:>8.2f}{limits[0]:>8.2f}{delivered:>10.1f}{limits[1]:>8.1f}{most:>11}",
+            flush=True,
+        )
 
 
 def main() -> None:
