@@ -29,7 +29,7 @@ from reconciler.store.protocol import Alarms, Downlinks
 __all__ = ["AlarmClock", "Made"]
 
 # Smaller differences are how clocks are: slewed by a time service, read one after the other.
-_SMALLEST_STEP: Final = timedelta(seconds=1)
+_SMALLEST_STEP: Final = 1.0
 # A timer runs by the loop's clock: it never sleeps longer than this without looking at the wall's.
 _LONGEST_NAP: Final = timedelta(seconds=30)
 _AT_ONCE: Final = 256
@@ -102,12 +102,11 @@ class AlarmClock:
             self._due_at = when
             self._wake.set()
 
-    @property
-    def step(self) -> timedelta | None:
-        """How far the wall clock was set since the last look; None when it was not. Costs a third of a microsecond."""
+    def step_at(self, now: datetime) -> timedelta | None:
+        """How far the wall clock, which says `now`, was set since the last look; None when it was not."""
         gone = asyncio.get_running_loop().time() - self._steady
-        step = self._now() - self._wall - timedelta(seconds=gone)
-        return step if step > _SMALLEST_STEP or step < -_SMALLEST_STEP else None
+        ahead = (now - self._wall).total_seconds() - gone
+        return timedelta(seconds=ahead) if ahead > _SMALLEST_STEP or ahead < -_SMALLEST_STEP else None
 
     async def follow(self, step: timedelta) -> None:
         """Move what waits along with the wall clock.
@@ -143,9 +142,10 @@ class AlarmClock:
 
     async def _look(self) -> None:
         try:
-            if (step := self.step) is not None:
-                await self.follow(step)
             now = self._now()
+            if (step := self.step_at(now)) is not None:
+                await self.follow(step)
+                now = self._now()
             if self._due_at is None or self._due_at > now:
                 return
             self._due_at = None  # whatever falls due from here on sets it anew

@@ -94,6 +94,7 @@ _NOTHING: Final = frozenset(
     {
         Reason.BAD_MAIL_ADDRESS,
         Reason.BAD_REQUEST_TEXT,
+        Reason.BAD_SIGNING_KEY,
         Reason.CLOSING,
         Reason.FORBIDDEN_ADDRESS,
         Reason.MAIL_NOT_CONFIGURED,

@@ -437,8 +437,10 @@ class Engine:
         Raises:
             StoreError: it could not be moved.
         """
-        if (step := self._alarms.step) is not None:
-            await self._alarms.follow(step)
+        now = self._now()
+        if (step := self._alarms.step_at(now)) is None:
+            return now
+        await self._alarms.follow(step)
         return self._now()
 
     def _clock_stepped(self, by: timedelta) -> None:

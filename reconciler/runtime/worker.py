@@ -26,7 +26,17 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from reconciler.errors import StoreError
-from reconciler.model.delivery import Attempt, Batch, BatchLine, Lease, Sendable, Settlement
+from reconciler.model.delivery import (
+    Accepted,
+    Attempt,
+    Batch,
+    BatchLine,
+    Delivery,
+    Lease,
+    Outcome,
+    Sendable,
+    Settlement,
+)
 from reconciler.runtime.batching import batches
 from reconciler.runtime.breaker import BreakerPolicy, Health, Standing
 from reconciler.runtime.channels.protocol import Channel
@@ -390,11 +400,7 @@ class Worker:
         duration = timedelta(seconds=end - start)
         if health.ended(outcome, now=end):
             self._stands_otherwise(self._lanes[delivery.endpoint])
-        try:
-            ended_at = await self._follow_clock()  # it may have been set meanwhile
-        except StoreError as error:
-            self._store_failed(error)
-            ended_at = self._now()
+        ended_at = await self._end_of(delivery, outcome)
         tries = delivery.tries + 1
         step = next_step(self._policy, tries=tries, outcome=outcome, now=ended_at, jitter=self._dice())
         attempt = Attempt(delivery.attempts + 1, ended_at - duration, duration, outcome)
@@ -402,6 +408,15 @@ class Worker:
         self._unsettled.append(Settlement(lease, attempt, step, replies))
         if self._settling is None:
             self._settling = asyncio.create_task(self._settle())
+
+    async def _end_of(self, delivery: Delivery, outcome: Outcome) -> datetime:
+        """When an attempt ended, by the clock that times in the store go by: it may have been set meanwhile."""
+        if delivery.asks or not isinstance(outcome, Accepted):  # else nothing falls due, and nothing can be late
+            try:
+                return await self._follow_clock()
+            except StoreError as error:
+                self._store_failed(error)
+        return self._now()
 
     def _window_closed(self, lines: Sequence[Lease]) -> None:
         joining = asyncio.create_task(self._join(batches(lines)))

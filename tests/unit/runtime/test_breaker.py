@@ -48,6 +48,7 @@ def test_each_reason_says_something_about_the_endpoint_or_about_us() -> None:
     assert nothing == {
         Reason.BAD_MAIL_ADDRESS,
         Reason.BAD_REQUEST_TEXT,
+        Reason.BAD_SIGNING_KEY,
         Reason.CLOSING,
         Reason.FORBIDDEN_ADDRESS,
         Reason.MAIL_NOT_CONFIGURED,
