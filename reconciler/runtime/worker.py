@@ -31,9 +31,7 @@ from reconciler.model.delivery import (
     Attempt,
     Batch,
     BatchLine,
-    Delivery,
     Lease,
-    Outcome,
     Sendable,
     Settlement,
 )
@@ -324,11 +322,13 @@ class Worker:
         stale: list[Lease] = []
         try:
             while queue.waiting:
-                lease = queue.waiting.popleft()
-                now = self._now()
-                if lease.expires_at - now <= self._policy.deadline:
-                    stale.append(lease)
+                if queue.waiting[0].expires_at - self._now() <= self._policy.deadline:
+                    # Unless the clock was set: then leases go with it.
+                    now = await self._followed_now()
+                    if queue.waiting and queue.waiting[0].expires_at - now <= self._policy.deadline:
+                        stale.append(queue.waiting.popleft())
                     continue
+                lease = queue.waiting.popleft()
                 await self._attempt(lease, lane.health)
                 if not self._may_go_on(lane, queue):
                     break
@@ -400,7 +400,9 @@ class Worker:
         duration = timedelta(seconds=end - start)
         if health.ended(outcome, now=end):
             self._stands_otherwise(self._lanes[delivery.endpoint])
-        ended_at = await self._end_of(delivery, outcome)
+        # The clock may have been set meanwhile; of what is done and answers nobody, nothing falls due or can be late.
+        late = delivery.asks or not isinstance(outcome, Accepted)
+        ended_at = await self._followed_now() if late else self._now()
         tries = delivery.tries + 1
         step = next_step(self._policy, tries=tries, outcome=outcome, now=ended_at, jitter=self._dice())
         attempt = Attempt(delivery.attempts + 1, ended_at - duration, duration, outcome)
@@ -409,14 +411,13 @@ class Worker:
         if self._settling is None:
             self._settling = asyncio.create_task(self._settle())
 
-    async def _end_of(self, delivery: Delivery, outcome: Outcome) -> datetime:
-        """When an attempt ended, by the clock that times in the store go by: it may have been set meanwhile."""
-        if delivery.asks or not isinstance(outcome, Accepted):  # else nothing falls due, and nothing can be late
-            try:
-                return await self._follow_clock()
-            except StoreError as error:
-                self._store_failed(error)
-        return self._now()
+    async def _followed_now(self) -> datetime:
+        """The time by the clock that times in the store go by."""
+        try:
+            return await self._follow_clock()
+        except StoreError as error:
+            self._store_failed(error)
+            return self._now()
 
     def _window_closed(self, lines: Sequence[Lease]) -> None:
         joining = asyncio.create_task(self._join(batches(lines)))
