@@ -224,7 +224,7 @@ async def _serve(
             async with asyncio.TaskGroup() as watching:
                 watchers = [watching.create_task(work) for work in (reloading.watch(), room.watch())]
                 try:
-                    await serve(app, listener, now=utc_now, stop=stop, started=started, tls=tls)
+                    await serve(app, listener, now=utc_now, stop=stop, started=started, tls=tls, shortcut=app.shortcut)
                 finally:
                     for watcher in watchers:
                         watcher.cancel()

@@ -9,11 +9,12 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from starlette.requests import Request
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from reconciler.errors import StoreError
 from reconciler.runtime.api.access import Access
@@ -30,6 +31,7 @@ from reconciler.runtime.api.networks.doors import Networks
 from reconciler.runtime.api.openapi import Description
 from reconciler.runtime.api.revisions import Revisions
 from reconciler.runtime.api.room import Room
+from reconciler.runtime.api.shortcut import Answer, Shortcut
 from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
 from reconciler.runtime.api.tokens import Tokens
 from reconciler.runtime.engine import Engine
@@ -40,6 +42,7 @@ log = logging.getLogger("reconciler.api")
 
 # One publication of the largest size, or nine of 10,000 definitions.
 _MAX_BYTES_IN_HAND: Final = 64 * 1024 * 1024
+_BUG: Final = {"code": "bug", "message": "The engine has a bug; its log says more."}
 
 
 def application(
@@ -77,11 +80,13 @@ class Application:
 
     Attributes:
         doors: every one of them; a request that is for none of these finds nothing.
+        shortcut: how messages may get past ASGI, for a server that knows it.
     """
 
-    def __init__(self, ingest: ASGIApp, doors: Sequence[Door], access: Access) -> None:
+    def __init__(self, ingest: Ingest, doors: Sequence[Door], access: Access) -> None:
         self.doors = doors
         self._ingest = ingest
+        self.shortcut = Shortcut(INGEST_PATH, self._answer)
         self._others = Router(_routes(doors, access), redirect_slashes=False, default=_nowhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +101,15 @@ class Application:
             # The one place where a bug is caught: it must not take the client's connection with it. An answer that was
             # begun cannot be mended; sending its head again makes the server close the connection.
             log.exception("api.bug", extra={"method": scope["method"], "path": ascii(scope["path"])})
-            await send_json(send, 500, {"code": "bug", "message": "The engine has a bug; its log says more."})
+            await send_json(send, 500, _BUG)
+
+    async def _answer(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        """What the messages in `body` come to; see `shortcut`."""
+        try:
+            return await self._ingest.answer(asgi, headers, body)
+        except Exception:
+            log.exception("api.bug", extra={"method": "POST", "path": INGEST_PATH})  # as above
+            return 500, orjson.dumps(_BUG), {}
 
 
 def _routes(doors: Iterable[Door], access: Access) -> Sequence[Route]:

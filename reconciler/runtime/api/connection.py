@@ -9,21 +9,28 @@ here, because a client may do it before it has shown a token:
    arrived, and for a shorter time before its first request. A client that does not read its answer is not waited for.
 3. There is a largest number of connections. One more takes the place of the oldest that has never asked anything, so
    that idle strangers shut nobody out; when there is none, it is told so and closed.
-4. Whatever is refused here is told in the doors' form, unless it could be taken for the answer to another request.
+4. A request whose head is known (`shortcut`) is answered here, without ASGI; the next one waits until it is.
+5. Whatever is refused here is told in the doors' form, unless it could be taken for the answer to another request.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from math import inf
+from typing import Any, Final, cast
 
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from reconciler.runtime.api.shortcut import Shortcut
+
 __all__ = ["Bounds", "Connection", "Connections"]
+
+_ACCEPTED: Final = b"HTTP/1.1 202 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +65,10 @@ class Bounds:
 class Connections(ServerState):
     """All connections of a server, and what they share."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, shortcut: Shortcut | None = None) -> None:
         super().__init__()
         self.bounds = bounds
+        self.shortcut = shortcut
         self.connections: set[Connection] = set()  # type: ignore[assignment]
         self.made = 0
         self._lost = asyncio.Event()
@@ -123,6 +131,11 @@ class Connection(HttpToolsProtocol):
         self._began = 0.0  # when the request of the timer did
         self._paced = False  # whether the timer measures a body alone
         self._received = 0  # of it, since the timer was set
+        self._learning: bytes | None = None  # a request that goes the long way, and whose head may become known
+        self._working = False  # on a request whose head is known
+        self._behind = b""  # what came meanwhile
+        self._closes = False
+        self._answered_at = -inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._answers = _OneWrite(transport)
@@ -146,7 +159,24 @@ class Connection(HttpToolsProtocol):
         self._all.connection_lost()
 
     def data_received(self, data: bytes) -> None:
+        if self._working:
+            self._behind += data
+            self.flow.pause_reading()
+            return
+        self._learning = None
+        candidate = False
+        shortcut = self._all.shortcut
+        if shortcut is not None and not self._arriving and self._has_answered:
+            if (known := shortcut.known(data)) is not None:
+                self._working = self._asked = True
+                task = self.loop.create_task(self._answer(shortcut, *known))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+                return
+            candidate = shortcut.may_learn(data)
         super().data_received(data)
+        if candidate and not self._arriving and not self.pipeline:
+            self._learning = data
         if not self._arriving or self.transport.is_closing():
             return
         if self._arrival is None:
@@ -178,17 +208,62 @@ class Connection(HttpToolsProtocol):
             self._await_request(self._bounds.idle)
 
     def on_response_complete(self) -> None:
+        if self._learning is not None:
+            if self._answers.accepts and self.cycle.keep_alive and self._all.shortcut is not None:
+                self._all.shortcut.learn(self._learning, self.cycle.scope)
+            self._learning = None
         self._answers.end()
         super().on_response_complete()
 
+    async def _answer(self, shortcut: Shortcut, headers: Mapping[bytes, bytes], body: bytes) -> None:
+        """Answer a request whose head is known, then go on with what came meanwhile."""
+        status, answer, more = await shortcut.answering({"client": self.client}, headers, body)
+        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self._all.default_headers)]
+        lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(answer))
+        lines += [f"{name.lower()}: {text}\r\n".encode() for name, text in more.items()]
+        if self._closes:
+            lines.append(b"connection: close\r\n")
+        self._answers.write_whole(b"".join([*lines, b"\r\n", answer]))
+        if self.flow.write_paused:
+            await self.flow.drain()
+        self._working = False
+        self._answered_at = self.loop.time()
+        self._all.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self._closes:
+            self.transport.close()
+            return
+        self.flow.resume_reading()
+        if self._behind:
+            behind, self._behind = self._behind, b""
+            self.data_received(behind)
+
+    def shutdown(self) -> None:
+        if self._working:
+            self._closes = True
+        else:
+            super().shutdown()
+
     def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
+        # Requests whose head is known leave the timer alone: setting it anew for each would cost more than looking.
+        idle = self.timeout_keep_alive
+        left = idle if self._working else self._answered_at + idle - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        elif self.transport.get_write_buffer_size():
             self.transport.abort()  # it does not read our answer: closing would wait for it for ever
         else:
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse("400 Bad Request", "bad-request", "This is not a request of HTTP/1.1.")
+
+    @property
+    def _has_answered(self) -> bool:
+        """Whether no request that went the long way waits for its answer."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn declares that there always is one
+        return cycle is None or cycle.response_complete
 
     def _await_request(self, patience: timedelta) -> None:
         self._unset_keepalive_if_required()
@@ -208,7 +283,7 @@ class Connection(HttpToolsProtocol):
         self._arrival = self.loop.call_later(max(0.0, min(due.total_seconds(), left)), self._look_at_arrival)
 
     def _look_at_arrival(self) -> None:
-        behind_another = bool(self.pipeline) or (self._in_head and self._asked and not self.cycle.response_complete)
+        behind_another = bool(self.pipeline) or (self._in_head and not self._has_answered)
         if self.flow.read_paused or behind_another:
             # It is us who take our time, with the requests that came before.
             self._began = self.loop.time()
@@ -231,7 +306,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: str, code: str, message: str, *, retry_after: int | None = None) -> None:
         """Say why, where that cannot be taken for the answer to another request, and hang up."""
         if self._in_head or not self._arriving:
-            idle = not self._asked or self.cycle.response_complete
+            idle = self._has_answered
         else:
             idle = not self.cycle.response_started and not self.pipeline
         if idle:
@@ -255,6 +330,12 @@ class _OneWrite(asyncio.Transport):
         self._transport = transport
         self._head: bytes = b""
         self._begins = True
+        self.accepts = False
+
+    def write_whole(self, data: bytes) -> None:
+        """Send an answer that is in one piece already."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
         if self._transport.is_closing():
@@ -265,6 +346,7 @@ class _OneWrite(asyncio.Transport):
         elif self._begins and not data.startswith(b"HTTP/1.1 1"):  # 100 Continue is no answer yet
             self._head = data
             self._begins = False
+            self.accepts = data.startswith(_ACCEPTED)
         else:
             self._transport.write(data)
 

@@ -33,6 +33,7 @@ from reconciler.runtime.api.answers import DoorError, send_body, send_json, stor
 from reconciler.runtime.api.bodies import Disconnected, InHand, check_announced, not_json, receive_body, too_large
 from reconciler.runtime.api.doors import Door, stopping
 from reconciler.runtime.api.room import Room
+from reconciler.runtime.api.shortcut import Answer
 from reconciler.runtime.api.tokens import Scope as TokenScope
 from reconciler.runtime.engine import Engine, Taken
 from reconciler.store.protocol import Kept
@@ -49,6 +50,7 @@ _SLICE: Final = 500
 
 _NDJSON_TYPES = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
 
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _ONE_ACCEPTED = b'{"accepted":1,"repeated":0,"ids":["%b"],"refused":[],"warnings":[]}'
 _ONE_REPEATED = b'{"accepted":0,"repeated":1,"ids":["%b"],"refused":[],"warnings":[]}'
 
@@ -121,17 +123,34 @@ class Ingest:
         finally:
             self._hand.let_go(held)
 
-    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    async def answer(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+        """Answer a request that is there as a whole; `asgi` says who sends it. As `__call__` does."""
+        held = 0
+        try:
+            self._check(asgi, headers)
+            self._hand.hold(len(body))
+            held = len(body)
+            status, answer = await self._take(split_body(body, headers.get(b"content-type", b"")))
+        except DoorError as error:
+            return error.status, orjson.dumps(error.body), error.headers
+        except StoreError as error:
+            refusal = store_error(error)
+            return refusal.status, orjson.dumps(refusal.body), refusal.headers
+        finally:
+            self._hand.let_go(held)
+        return status, answer, _NO_HEADERS
+
+    def _admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         self._access.admit(scope, headers.get(b"authorization"), TokenScope.INGEST, door=INGEST_PATH)
 
-    def _check(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    def _check(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         """Everything that can be said before the body."""
         self._admit(scope, headers)
         if not self._engine.is_running:
             raise stopping()
         if self._room.full is not None:
             raise self._room.refusal()
-        if scope["query_string"]:
+        if scope.get("query_string"):
             raise DoorError(400, "unknown-parameter", "This door takes no parameters.")
         check_announced(headers, limit=MAX_BODY_BYTES)
         if headers.get(b"content-encoding", b"identity") != b"identity":

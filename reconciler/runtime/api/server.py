@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from reconciler.diagnostics import Diagnostic
 from reconciler.runtime.api.connection import Bounds, Connection, Connections
+from reconciler.runtime.api.shortcut import Shortcut
 
 __all__ = ["listen", "serve", "url_of"]
 
@@ -71,10 +72,12 @@ async def serve(
     started: Callable[[str], None] = lambda url: None,
     bounds: Bounds | None = None,
     tls: ssl.SSLContext | None = None,
+    shortcut: Shortcut | None = None,
 ) -> None:
     """Serve until `stop` is set, then end in good order; the listener is closed by then.
 
-    `started` is told the URL as soon as requests are taken; `tls` makes it https.
+    `started` is told the URL as soon as requests are taken; `tls` makes it https; `shortcut` answers requests that need
+    not go through `app`.
     """
     config = uvicorn.Config(
         app=app,
@@ -91,7 +94,7 @@ async def serve(
         server_header=False,
     )
     config.load()
-    connections = Connections(bounds or Bounds())
+    connections = Connections(bounds or Bounds(), shortcut)
     connections.date(now())
     url = url_of(listener, tls=tls is not None)
 

@@ -218,7 +218,9 @@ async def serving(
         app = application(engine, TOKENS, stopping=stopping, heartbeat_seconds=heartbeat_seconds)
         listener = listen("127.0.0.1", 0)
         assert isinstance(listener, socket)
-        work = serve(app, listener, now=utc_now, stop=stopping, started=started.set_result, bounds=bounds)
+        work = serve(
+            app, listener, now=utc_now, stop=stopping, started=started.set_result, bounds=bounds, shortcut=app.shortcut
+        )
         tasks.append(asyncio.create_task(work))
         return httpx.AsyncClient(base_url=await started, headers={"Authorization": f"Bearer {ALL}"})
 

@@ -1,0 +1,78 @@
+"""The way of the usual message through the server: a request whose head came before, byte for byte.
+
+1. A client that keeps its connection sends one head again and again, but for the length and the body. What llhttp has
+   found in a head once, it will find in the same bytes again: they are looked up instead, and no objects of ASGI are
+   made for the request. That saves a third of what an acknowledged message costs.
+2. Only a request that cannot be read in another way takes it: it comes in one piece, between requests, with nothing
+   behind it, and its head says exactly so by one Content-Length. Everything else goes the long way, and a head is known
+   only after its request went the long way and was accepted, so that strangers leave none here.
+3. Nothing else is remembered: token, room and body are looked at each time, by the same code.
+4. As many heads are kept as 1,000 clients need that send bodies of a few lengths; clients that never send the same head
+   twice cost a megabyte and nothing else.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+__all__ = ["Answer", "Answering", "Shortcut"]
+
+Answer: TypeAlias = tuple[int, bytes, Mapping[str, str]]
+"""Status, a body of JSON, and headers beside its type and length."""
+
+Answering: TypeAlias = Callable[[Mapping[str, Any], Mapping[bytes, bytes], bytes], Awaitable[Answer]]
+"""Answers a request, given who sends it (`client`, as in an ASGI scope), headers and body; raises nothing."""
+
+_MAX_HEAD_BYTES: Final = 1_024
+_HEADS_KEPT: Final = 1_024
+_END: Final = b"\r\n\r\n"
+# They say something about framing, or about this hop, that the long way has to look at (RFC 9112 section 6, RFC 9110
+# sections 7.6.1, 7.8 and 10.1.1).
+_NEVER: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    headers: Mapping[bytes, bytes]
+    length: int
+
+
+class Shortcut:
+    """Heads of accepted POSTs to one path, and what answers them.
+
+    Attributes:
+        answering: what the long way would come to as well.
+    """
+
+    def __init__(self, path: str, answering: Answering) -> None:
+        self.answering = answering
+        self._raw_path = path.encode()
+        self._request_line = b"POST %b HTTP/1.1\r\n" % self._raw_path
+        self._heads: dict[bytes, _Head] = {}
+
+    def known(self, data: bytes) -> tuple[Mapping[bytes, bytes], bytes] | None:
+        """Headers and body, if these bytes are one whole request with a head that is known."""
+        end = data.find(_END, 0, _MAX_HEAD_BYTES) + len(_END)
+        head = self._heads.get(data[:end])
+        if head is None or len(data) != end + head.length:
+            return None
+        return head.headers, data[end:]
+
+    def may_learn(self, data: bytes) -> bool:
+        """Whether these bytes begin with a head that could be known once they were accepted."""
+        return data.startswith(self._request_line) and data.find(_END, 0, _MAX_HEAD_BYTES) > 0
+
+    def learn(self, data: bytes, scope: Mapping[str, Any]) -> None:
+        """The request in these bytes, of which the long way made this ASGI scope, was accepted."""
+        end = data.find(_END, 0, _MAX_HEAD_BYTES) + len(_END)
+        given: list[tuple[bytes, bytes]] = scope["headers"]
+        headers = dict(given)
+        if len(headers) < len(given) or not _NEVER.isdisjoint(headers):
+            return
+        if scope["raw_path"] != self._raw_path or scope["query_string"] or scope["http_version"] != "1.1":
+            return
+        if headers.get(b"content-length") != b"%d" % (len(data) - end):
+            return
+        if len(self._heads) >= _HEADS_KEPT:
+            del self._heads[next(iter(self._heads))]
+        self._heads[data[:end]] = _Head(headers, len(data) - end)
