@@ -84,10 +84,10 @@ class Client:
 async def connected(app: Echoing, bounds: Bounds | None = None, *, shortcut: bool = True) -> AsyncIterator[Client]:
     stop, listener = asyncio.Event(), listen("127.0.0.1", 0)
     assert not hasattr(listener, "code"), listener
-    port = listener.getsockname()[1]  # type: ignore[union-attr]
+    port = listener.getsockname()[1]
     served = serve(
         app, listener, now=lambda: NOW, stop=stop, bounds=bounds, shortcut=app.shortcut if shortcut else None
-    )  # type: ignore[arg-type]
+    )
     serving = asyncio.create_task(served)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
