@@ -21,10 +21,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from reconciler.store.sqlite import open_sqlite
+from tests.benchmarks.figures import Figure, print_figures
 from tests.builders import NOW, a_delivery, a_message, a_request, an_arrival
 from tests.journeys.processes import engine_process, receiving
 
-SECONDS = 10
+__all__ = ["backlog"]
+
+MOST_SECONDS = 2.0
+MOST_MB = 250.0
 
 
 async def first_rows(directory: Path, port: int) -> None:
@@ -61,8 +65,10 @@ def multiply(path: Path, count: int) -> None:
         connection.execute("COMMIT")
 
 
-def measure(directory: Path, pending: int) -> None:
-    with receiving() as receiver:
+def backlog(*, pending: int = 1_000_000, seconds: int = 10, within: Path | None = None) -> Iterator[Figure]:
+    """A start on so many, and so long after it; the store is made in a folder of `within`."""
+    with tempfile.TemporaryDirectory(dir=within) as folder, receiving() as receiver:
+        directory = Path(folder)
         asyncio.run(first_rows(directory, urlsplit(receiver.url).port or 0))
         multiply(directory / "store.sqlite3", pending)
         size = (directory / "store.sqlite3").stat().st_size
@@ -71,15 +77,16 @@ def measure(directory: Path, pending: int) -> None:
             serves = time.perf_counter() - started
             receiver.requests.get(timeout=120)
             first = time.perf_counter() - started
-            time.sleep(SECONDS)
+            time.sleep(seconds)
             delivered = receiver.requests.qsize()
             status = Path(f"/proc/{engine.process.pid}/status").read_text()
             (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    print(f"pending        {pending:>12,}   ({size / 1e6:,.0f} MB on disk)")
-    print(f"serves         {serves:>12.2f} s")
-    print(f"first delivery {first:>12.2f} s")
-    print(f"peak           {peak / 1000:>12.0f} MB")
-    print(f"delivered      {delivered / SECONDS:>12,.0f} a second, to a receiver of Python threads")
+    start = f"start on {pending:,} pending"
+    yield Figure(f"{start}: store on disk", "MB", [size / 1e6])
+    yield Figure(f"{start}: serves after", "s", [serves])
+    yield Figure(f"{start}: first delivery after", "s", [first], most=MOST_SECONDS)
+    yield Figure(f"{start}: peak memory", "MB", [peak / 1000], most=MOST_MB)
+    yield Figure(f"{start}: to a receiver of threads", "deliveries/s", [delivered / seconds])
 
 
 if __name__ == "__main__":
@@ -87,5 +94,4 @@ if __name__ == "__main__":
     parser.add_argument("--pending", type=int, default=1_000_000)
     parser.add_argument("--directory", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.directory) as folder:
-        measure(Path(folder), given.pending)
+    print_figures(backlog(pending=given.pending, within=given.directory))

@@ -9,9 +9,9 @@ notes when the first byte of each request came in. It also checks what it receiv
 
 import argparse
 import asyncio
-import statistics
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import ClassVar, cast
 from urllib.parse import parse_qs, urlsplit
@@ -20,7 +20,11 @@ import httptools
 import httpx
 import uvloop
 
-from tests.benchmarks import end_to_end
+from tests.benchmarks.engine_process import applied_engine
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.sink import ANSWER
+
+__all__ = ["batch_windows"]
 
 PAUSE = 0.05  # seconds between messages: 20 lines in each window
 
@@ -60,21 +64,22 @@ class Receiver(asyncio.Protocol):
         self.arrivals[url.path].append(self.began)
         self.began = 0.0
         self.lines.update((url.path, line) for line in parse_qs(url.query)["lines"][0].split("\n"))
-        self.transport.write(end_to_end.ANSWER)
+        self.transport.write(ANSWER)
 
 
-async def run(batches: int, callbacks: int) -> None:
+async def measure(batches: int, callbacks: int) -> list[float]:
+    """Milliseconds between two requests of one callback."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Receiver, "127.0.0.1", 0)
     sink = server.sockets[0].getsockname()[1]
     device_type = "apiVersion: reconciler/v1\nkind: DeviceType\nname: tracker\ncallbacks:\n"
     device_type += "".join(CALLBACK.format(number=number) for number in range(callbacks))
-    starting = end_to_end.engine(sink, device_type)
-    port, _ = await loop.run_in_executor(None, starting.__enter__)
+    starting = applied_engine(sink, device_type)
+    engine = await loop.run_in_executor(None, starting.__enter__)
     sent = 0
     try:
-        headers = {"Authorization": f"Bearer {end_to_end.TOKEN}"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+        headers = {"Authorization": f"Bearer {engine.token}"}
+        async with httpx.AsyncClient(base_url=engine.url, headers=headers) as client:
             began, now = loop.time(), int(time.time())
             while sum(map(len, Receiver.arrivals.values())) < batches + 2 * callbacks:
                 sent += 1
@@ -90,18 +95,22 @@ async def run(batches: int, callbacks: int) -> None:
 
     assert max(Receiver.lines.values()) == 1, "a line came twice"
     # The last batch of a callback is left out: its window may have closed after the last message.
-    gaps = [(late - early) * 1000 for times in Receiver.arrivals.values() for early, late in pairwise(times[:-1])]
+    return [(late - early) * 1000 for times in Receiver.arrivals.values() for early, late in pairwise(times[:-1])]
+
+
+def batch_windows(*, batches: int = 1000, callbacks: int = 50) -> Iterator[Figure]:
+    """How long the windows are; that every line came once is asserted."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        gaps = runner.run(measure(batches, callbacks))
     off = sorted(abs(gap - 1000) for gap in gaps)
-    print(f"{len(gaps)} windows of {callbacks} callbacks, {sent * callbacks} lines, each received once")
-    print(f"window: median {statistics.median(gaps):.1f} ms, from {min(gaps):.1f} to {max(gaps):.1f}")
-    for share in (0.5, 0.9, 0.99, 1.0):
-        print(f"  {share:4.0%} within 1,000 ± {off[round(share * (len(off) - 1))]:.1f} ms")
+    yield Figure(f"batch: between two requests, of {callbacks} callbacks", "ms", gaps)
+    for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("most", 1.0)):
+        yield Figure(f"batch: off the second, {name}", "ms", [off[round(share * (len(off) - 1))]])
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--batches", type=int, default=1000)
-    arguments.add_argument("--callbacks", type=int, default=50)
-    given = arguments.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(given.batches, given.callbacks))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batches", type=int, default=1000)
+    parser.add_argument("--callbacks", type=int, default=50)
+    given = parser.parse_args()
+    print_figures(batch_windows(batches=given.batches, callbacks=given.callbacks))

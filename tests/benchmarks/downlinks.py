@@ -11,10 +11,10 @@ side would.
 import argparse
 import asyncio
 import contextlib
-import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -23,7 +23,7 @@ import httptools
 import orjson
 import uvloop
 
-from reconciler.cli.wiring import EngineSettings, open_engine, run
+from reconciler.cli.wiring import EngineSettings, open_engine
 from reconciler.codec.canonical import define
 from reconciler.codec.message import read_message
 from reconciler.model.definition import Content
@@ -33,7 +33,10 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import Amendment, Publication, Revision
 from reconciler.runtime.channels.egress import EgressPolicy
 from reconciler.runtime.engine import Engine
-from tests.benchmarks.end_to_end import line_of, role
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.parts import line_of, part
+
+__all__ = ["downlinks"]
 
 
 class Receiver(asyncio.Protocol):
@@ -83,7 +86,8 @@ async def publish(engine: Engine, port: int) -> None:
     assert isinstance(published, Revision), published
 
 
-async def measure(port: int, per_second: int, seconds: int) -> None:
+async def measure(port: int, per_second: int, seconds: int) -> tuple[list[float], float, int]:
+    """Milliseconds from each answer until it was on disk, the pace that was kept, and how many were served after."""
     loop = asyncio.get_running_loop()
     count = per_second * seconds
     took: list[float] = []
@@ -118,20 +122,28 @@ async def measure(port: int, per_second: int, seconds: int) -> None:
             while downlinks := await engine.serve_downlinks(limit=100, wait=timedelta()):
                 served += len(downlinks)
 
+    return took, paced, served
+
+
+def downlinks(*, per_second: int = 500, seconds: int = 20) -> Iterator[Figure]:
+    """How soon answers are durable, and that none is lost."""
+    with part("tests.benchmarks.downlinks", "receiver") as receiving:
+        port = int(line_of(receiving))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            took, paced, served = runner.run(measure(port, per_second, seconds))
     took.sort()
-    print(f"{count} downlinks at {paced:.0f}/s; {served} of them were served to the network side afterwards")
-    print(f"answer → downlink on disk: median {statistics.median(took):.2f} ms")
-    for share in (0.9, 0.99, 0.999, 1.0):
-        print(f"  {share:6.1%} within {took[round(share * (count - 1))]:.2f} ms")
+    assert served == len(took), f"{len(took)} were answered, {served} served"
+    yield Figure("downlinks: pace that was kept", "1/s", [paced])
+    for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("latest", 1.0)):
+        yield Figure(f"downlink: answer → on disk, {name}", "ms", [took[round(share * (len(took) - 1))]])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["receiver"]:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(receive())
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--per-second", type=int, default=500)
-    arguments.add_argument("--seconds", type=int, default=20)
-    given = arguments.parse_args()
-    with role("receiver", script=__file__) as receiving:
-        run(measure(int(line_of(receiving)), given.per_second, given.seconds))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--per-second", type=int, default=500)
+    parser.add_argument("--seconds", type=int, default=20)
+    given = parser.parse_args()
+    print_figures(downlinks(per_second=given.per_second, seconds=given.seconds))

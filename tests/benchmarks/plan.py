@@ -12,10 +12,7 @@ loopback that speaks PowerDNS's API (`tests.benchmarks.octodns`).
 """
 
 import argparse
-import contextlib
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,6 +21,10 @@ from pathlib import Path
 
 from tests.benchmarks import octodns
 from tests.benchmarks.cost import Cost, cost_of
+from tests.benchmarks.engine_process import bare_engine
+from tests.benchmarks.figures import Figure, print_figures
+
+__all__ = ["plan"]
 
 RECONCILER = (sys.executable, "-m", "reconciler")
 HOSTS = 50
@@ -73,29 +74,6 @@ def write_files(project: Path, *, callbacks: int, files: int, changed: bool) -> 
         (folder / f"type-{number:04}.yaml").write_text("".join(texts))
 
 
-@contextlib.contextmanager
-def engine(folder: Path) -> Iterator[tuple[str, str]]:
-    """`reconciler engine serve` on a free port; its address and a token."""
-    tokens = folder / "tokens"
-    token = subprocess.run(
-        [*RECONCILER, "engine", "token", "--token-file", tokens, "--name", "bench", "--scope", "read,apply"],
-        check=True, capture_output=True, text=True,
-    ).stdout.strip()  # fmt: skip
-    serving = subprocess.Popen(
-        [*RECONCILER, "engine", "serve", "--listen", "127.0.0.1:0", "--data", folder / "data", "--token-file", tokens],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert serving.stderr is not None
-    try:
-        found = next((m for line in serving.stderr if (m := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
-        assert found is not None, "the engine did not start"
-        yield found[0], token
-    finally:
-        serving.terminate()
-        serving.wait()
-        serving.stderr.close()
-
-
 def cost(project: Path, arguments: Sequence[str], *, code: int, token: str) -> Cost:
     """Run the command line once; it must end with `code`."""
     return cost_of([*RECONCILER, *arguments], cwd=project, code=code, env={"BENCH_TOKEN": token})
@@ -115,10 +93,10 @@ class Row:
 HELP = Row("--help", ("--help",), most_seconds=0.2)
 VALIDATE = Row("validate", ("validate",), most_seconds=1.0)
 PLAN_ALL = Row("plan, all are new", ("plan", "-e", "dev", "-o", "all.json", "-q"))
-APPLY_ALL = Row("apply it", ("apply", "all.json", "-q"), most_seconds=2.0)
+APPLY_ALL = Row("apply, all are new", ("apply", "all.json", "-q"), most_seconds=2.0)
 PLAN_NOTHING = Row("plan, nothing differs", ("plan", "-e", "dev", "--check"))
 PLAN = Row("plan, 1 % differ", ("plan", "-e", "dev", "--check", "-o", "p.json"), 3, most_seconds=1.3, most_mb=150)
-APPLY = Row("apply it", ("apply", "p.json", "-q"), most_seconds=0.5)
+APPLY = Row("apply, 1 % differ", ("apply", "p.json", "-q"), most_seconds=0.5)
 PLAN_AGAIN = Row("plan, right after", ("plan", "-e", "dev", "--check"))
 ROLLBACK = Row("rollback", ("rollback", "-e", "dev", "--yes", "-q"), most_seconds=1.0)
 STEPS = (HELP, VALIDATE, PLAN_ALL, APPLY_ALL, PLAN_NOTHING, PLAN, APPLY, PLAN_AGAIN, ROLLBACK)
@@ -130,59 +108,62 @@ MOST_TIMES_LONGER = 11
 
 def journey(steps: Sequence[Row], *, callbacks: int, files: int) -> list[Cost]:
     """What each of the steps costs, one after the other, with an engine of their own."""
-    with tempfile.TemporaryDirectory() as folder, engine(Path(folder)) as (address, token):
+    with tempfile.TemporaryDirectory() as folder, bare_engine(Path(folder, "data")) as engine:
         project = Path(folder, "project")
         project.mkdir()
-        (project / "reconciler.yaml").write_text(PROJECT.format(engine=address))
+        (project / "reconciler.yaml").write_text(PROJECT.format(engine=engine.url))
         write_files(project, callbacks=callbacks, files=files, changed=False)
         costs = []
         for step in steps:
             if step.code == PLAN.code:
                 write_files(project, callbacks=callbacks, files=files, changed=True)
-            costs.append(cost(project, step.arguments, code=step.code, token=token))
+            costs.append(cost(project, step.arguments, code=step.code, token=engine.token))
         return costs
 
 
-def median(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(statistics.median(getattr(each, name) for each in costs) for name in ("wall", "cpu", "peak_mb")))
+def of(row: Row, costs: Sequence[Cost]) -> Iterator[Figure]:
+    yield Figure(f"{row.name}: wall", "s", [cost.wall for cost in costs], most=row.most_seconds)
+    yield Figure(f"{row.name}: its own CPU", "s", [cost.cpu for cost in costs])
+    yield Figure(f"{row.name}: peak memory", "MB", [cost.peak_mb for cost in costs], most=row.most_mb)
 
 
-def print_row(row: Row, taken: Cost) -> None:
-    seconds = "" if row.most_seconds is None else f"{row.most_seconds:.1f}"
-    memory = "" if row.most_mb is None else f"{row.most_mb:.0f}"
-    print(f"{row.name:<28}{taken.wall:>8.2f}{seconds:>7}{taken.cpu:>8.2f}{taken.peak_mb:>9.0f}{memory:>7}", flush=True)
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--callbacks", type=int, default=10_000)
-    arguments.add_argument("--files", type=int, default=200)
-    arguments.add_argument("--repeats", type=int, default=3)
-    arguments.add_argument("--large", action="store_true", help="ten times as many callbacks, too")
-    arguments.add_argument("--octodns", action="store_true", help="octoDNS with as many records, too")
-    given = arguments.parse_args()
-
-    print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
-    print(f"{'':<28}{'wall s':>8}{'limit':>7}{'CPU s':>8}{'peak MB':>9}{'limit':>7}", flush=True)
-    repeats = [journey(STEPS, callbacks=given.callbacks, files=given.files) for _ in range(given.repeats)]
-    medians = [median(costs) for costs in zip(*repeats, strict=True)]
-    for row, taken in zip(STEPS, medians, strict=True):
-        print_row(row, taken)
-    plan = medians[STEPS.index(PLAN)]
-    if given.octodns:
+def plan(
+    *, callbacks: int = 10_000, files: int = 200, repeats: int = 3, with_octodns: bool = False, large: bool = False
+) -> Iterator[Figure]:
+    """What each command of a project's day costs."""
+    journeys = [journey(STEPS, callbacks=callbacks, files=files) for _ in range(repeats)]
+    costs = dict(zip(STEPS, zip(*journeys, strict=True), strict=True))
+    for row, taken in costs.items():
+        yield from of(row, taken)
+    if with_octodns:
         with tempfile.TemporaryDirectory() as folder:
-            size = {"records": given.callbacks, "zones": given.files}
-            for name, costs in octodns.measured(Path(folder), repeats=given.repeats, **size):
-                print_row(Row(name, ()), median(costs))
-    if given.large:
-        print(f"{given.callbacks * LARGE:,} callbacks in {given.files} files; once")
+            for name, each in octodns.measured(Path(folder), records=callbacks, zones=files, repeats=repeats):
+                yield from of(Row(name, ()), each)
+    if large:
         steps = (PLAN_ALL, APPLY_ALL, PLAN_NOTHING, LARGE_PLAN, APPLY, PLAN_AGAIN, ROLLBACK)
-        once = journey(steps, callbacks=given.callbacks * LARGE, files=given.files)
-        for row, taken in zip(steps, once, strict=True):
-            print_row(row if row is LARGE_PLAN else Row(row.name, row.arguments), taken)
-        longer = once[steps.index(LARGE_PLAN)].wall / plan.wall
-        print(f"their plan takes {longer:.1f} times as long; the limit is {MOST_TIMES_LONGER}")
+        once = dict(zip(steps, journey(steps, callbacks=callbacks * LARGE, files=files), strict=True))
+        for row, cost in once.items():
+            name = f"of {callbacks * LARGE:,}: {row.name}"
+            limits = (row.most_seconds, row.most_mb) if row is LARGE_PLAN else (None, None)
+            yield from of(Row(name, (), row.code, *limits), [cost])
+        longer = once[LARGE_PLAN].wall / statistics.median(cost.wall for cost in costs[PLAN])
+        yield Figure(f"of {callbacks * LARGE:,}: times as long a plan", "x", [longer], most=MOST_TIMES_LONGER)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--callbacks", type=int, default=10_000)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--large", action="store_true", help="ten times as many callbacks, too")
+    parser.add_argument("--octodns", action="store_true", help="octoDNS with as many records, too")
+    given = parser.parse_args()
+    print_figures(
+        plan(
+            callbacks=given.callbacks,
+            files=given.files,
+            repeats=given.repeats,
+            with_octodns=given.octodns,
+            large=given.large,
+        )
+    )

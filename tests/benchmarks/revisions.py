@@ -3,23 +3,14 @@
     python -m tests.benchmarks.revisions [--callbacks 10000] [--repeats 5]
 
 `reconciler engine serve` on its embedded store, over loopback; the client is this process, and what it does counts too:
-an engine is as fast as whoever asks it. Every row is the median of the repeats, beside the limit that it is held to.
-
-Beside it, from a process of its own that asks for `/healthz` all the time: the longest that the engine let anybody wait
-while it did that, which is the longest stall of its loop (and of the machine).
+an engine is as fast as whoever asks it. At the end somebody else posts at a steady pace while revisions are published.
 """
 
 import argparse
 import asyncio
-import json
-import select
-import socket
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,12 +21,18 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import Publication
 from reconciler.model.snapshot import Fingerprint, Observed
 from reconciler.targets.engine import EngineTarget
-from tests.benchmarks.plan import engine
+from tests.benchmarks.engine_process import bare_engine
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.sender import send_paced
+
+__all__ = ["revisions"]
 
 OWNER = "benchmark"
 DEVICE_TYPES = 200
 CHANGED = 100
 LIMITS = {"roll 100 of them back: publish": 0.3, "publish 100 of them": 0.5, "publish all of them": 2.0}
+MOST_STALL = 50.0  # milliseconds
+POSTS_A_SECOND = 500
 
 
 def content(number: int, *, version: int) -> Content:
@@ -74,14 +71,11 @@ class Bench:
 
     target: EngineTarget
     times: dict[str, list[float]] = field(default_factory=dict)
-    spans: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     async def time(self, row: str, work: Callable[[], Awaitable[Observed | None]]) -> Observed | None:
         start = time.perf_counter()
         found = await work()
-        end = time.perf_counter()
-        self.times.setdefault(row, []).append(end - start)
-        self.spans.setdefault(row, []).append((start, end))
+        self.times.setdefault(row, []).append(time.perf_counter() - start)
         return found
 
     async def publish(self, row: str, changes: Iterable[Change], base: Fingerprint, *, via: str = "apply") -> None:
@@ -119,46 +113,46 @@ async def measure(bench: Bench, *, callbacks: int, repeats: int) -> None:
         await bench.publish("roll 100 of them back: publish", back, now.fingerprint, via="rollback")
 
 
-def watch(address: str) -> None:
-    """Ask whether the engine is there until somebody says enough; tell which answers took how long, and since when."""
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    slow: list[tuple[float, float]] = []
-    with socket.create_connection((host, int(port))) as connection:
-        while not select.select([sys.stdin], [], [], 0.001)[0]:
-            start = time.perf_counter()
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: engine\r\n\r\n")
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
-            slow.append((start, time.perf_counter() - start))
-    print(json.dumps([each for each in slow if each[1] > 0.002]))
+async def stalls(bench: Bench, *, callbacks: int, seconds: float, port: int, token: str) -> list[float]:
+    """The longest that a post waited for its answer while a revision was published, for each of them, in ms."""
+    held = definitions(callbacks)
+    sending = asyncio.create_task(asyncio.to_thread(send_paced, port, POSTS_A_SECOND, seconds, token=token))
+    times: list[tuple[float, float]] = []
+    version = 1_000
+    while not sending.done():
+        version += 1
+        now = await bench.target.observe(OWNER, None)
+        after = edited(held, version=version)
+        updates = [Update(key, held[key], definition, (), None) for key, definition in after.items()]
+        held |= after
+        start = time.perf_counter()
+        await bench.publish("publish 100 of them, under load", updates, now.fingerprint)
+        times.append((start, time.perf_counter()))
+        await asyncio.sleep(0.2)
+    sent = await sending
+    answered = [(sent.due(number), seconds) for number, seconds in enumerate(sent.answered)]
+    assert None not in sent.answered, "a message was refused"
+    waits = [
+        [seconds * 1000 for due, seconds in answered if seconds is not None and start <= due + seconds and due <= end]
+        for start, end in times
+    ]
+    return [max(each) for each in waits if each]
 
 
-def longest(slow: Iterable[tuple[float, float]], spans: Iterable[tuple[float, float]]) -> float:
-    """The longest wait that began or ended in any of the spans."""
-    waits = [took for at, took in slow for start, end in spans if at < end and at + took > start]
-    return max(waits, default=0.0)
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--callbacks", type=int, default=10_000)
-    arguments.add_argument("--repeats", type=int, default=5)
-    given = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder, engine(Path(folder)) as (address, token):
-        bench = Bench(EngineTarget(address, token))
-        watching = [sys.executable, "-m", "tests.benchmarks.revisions", "watch", address]
-        with subprocess.Popen(watching, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
-            asyncio.run(measure(bench, callbacks=given.callbacks, repeats=given.repeats))
-            slow = json.loads(watcher.communicate("enough\n")[0])
-    print(f"{given.callbacks} callbacks{'':<20}seconds  limit  longest stall (ms)")
-    for row, times in bench.times.items():
-        limit = LIMITS.get(row)
-        stall = longest(slow, bench.spans[row]) * 1e3
-        print(f"{row:<36}{statistics.median(times):>7.3f}  {'' if limit is None else limit:>5}  {stall:.0f}")
+def revisions(*, callbacks: int = 10_000, repeats: int = 5, seconds: float = 8) -> Iterator[Figure]:
+    """What publishing and going back takes, and for so many seconds what it does to whoever posts meanwhile."""
+    with tempfile.TemporaryDirectory() as folder, bare_engine(Path(folder)) as engine:
+        bench = Bench(EngineTarget(engine.url, engine.token))
+        asyncio.run(measure(bench, callbacks=callbacks, repeats=repeats))
+        waits = asyncio.run(stalls(bench, callbacks=callbacks, seconds=seconds, port=engine.port, token=engine.token))
+    for what, times in bench.times.items():
+        yield Figure(f"of {callbacks:,}: {what}", "s", times, most=LIMITS.get(what))
+    yield Figure(f"of {callbacks:,}: longest wait of a post during it", "ms", waits, most=MOST_STALL)
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["watch", at]:
-            watch(at)
-        case _:
-            main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--callbacks", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    print_figures(revisions(callbacks=given.callbacks, repeats=given.repeats))
