@@ -130,10 +130,10 @@ async def stalls(bench: Bench, *, callbacks: int, seconds: float, port: int, tok
         times.append((start, time.perf_counter()))
         await asyncio.sleep(0.2)
     sent = await sending
-    answered = [(sent.due(number), seconds) for number, seconds in enumerate(sent.answered)]
+    answered = [(sent.due(number), wait) for number, wait in enumerate(sent.answered)]
     assert None not in sent.answered, "a message was refused"
     waits = [
-        [seconds * 1000 for due, seconds in answered if seconds is not None and start <= due + seconds and due <= end]
+        [wait * 1000 for due, wait in answered if wait is not None and due <= end and due + wait >= start]
         for start, end in times
     ]
     return [max(each) for each in waits if each]
