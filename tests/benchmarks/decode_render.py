@@ -1,10 +1,10 @@
 """How long it takes to decode a payload, render a request and route a message, beside the limits they are held to.
 
-python tests/benchmarks/decode_render.py
+python -m tests.benchmarks.decode_render
 """
 
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,18 +21,18 @@ from reconciler.model.resource import Key
 from reconciler.runtime.batching import batches
 from reconciler.runtime.downlink import read_replies
 from reconciler.runtime.routing import Router
+from tests.benchmarks.figures import Figure, print_figures
 from tests.builders import a_lease, a_revision
 
-_ROUNDS = 9
-_CALLS = 20_000
+__all__ = ["decode_render"]
+
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _PAYLOAD = "temperature::int:16:little-endian humidity::uint:8 door::bool:7"
 _BODY = '{"device":"{device}","t":{customData#temperature},"h":{customData#humidity},"at":{time},"seq":{seqNumber}}'
 
 
-def _nanoseconds(call: Callable[[], object], calls: int = _CALLS) -> float:
-    """Per call, in the best of several rounds: what the machine does beside it can only add."""
-    return min(timeit.repeat(call, number=calls, repeat=_ROUNDS)) / calls * 1e9
+def _nanoseconds(call: Callable[[], object], calls: int, rounds: int) -> list[float]:
+    return [seconds / calls * 1e9 for seconds in timeit.repeat(call, number=calls, repeat=rounds)]
 
 
 def _grammar() -> list[tuple[str, Callable[[], object], int | None]]:
@@ -125,13 +125,13 @@ def _batch() -> tuple[str, Callable[[], object], int | None]:
     return "join 1,000 lines into batches", lambda: batches(leases), None
 
 
-def main() -> None:
-    print(f"{'what':<50}{'ns':>9}{'limit':>8}")
+def decode_render(*, rounds: int = 5, calls: int = 20_000) -> Iterator[Figure]:
+    """Nanoseconds of each, in every round."""
     for name, call, limit in [*_grammar(), *_routing()]:
-        print(f"{name:<50}{_nanoseconds(call):>9.0f}{limit or '':>8}")
+        yield Figure(name, "ns", _nanoseconds(call, calls, rounds), most=limit)
     for name, call, limit in [*_answers(), _batch()]:
-        print(f"{name:<50}{_nanoseconds(call, 100):>9.0f}{limit or '':>8}")
+        yield Figure(name, "ns", _nanoseconds(call, max(calls // 200, 1), rounds), most=limit)
 
 
 if __name__ == "__main__":
-    main()
+    print_figures(decode_render())

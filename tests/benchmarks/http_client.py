@@ -1,6 +1,6 @@
 """What one delivery costs: CPU of the client for each request over kept-alive connections, beside other clients.
 
-python -m tests.benchmarks.http_client [--requests N] [--rounds N] [--default-loop]
+    python -m tests.benchmarks.http_client [--requests N] [--rounds N] [--default-loop]
 
 A POST of 130 bytes of JSON with a secret in a header to a raw asyncio receiver in a process of its own, 64 at a time;
 each client has a process of its own, too, and a core of its own if there are two. The figures are medians over the
@@ -12,12 +12,11 @@ import asyncio
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -32,6 +31,11 @@ from reconciler.model.delivery import Accepted, HttpRequest
 from reconciler.model.resource import Method
 from reconciler.runtime.channels.egress import EgressPolicy
 from reconciler.runtime.channels.http import HttpChannel
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.parts import ROOT, line_of, part
+from tests.benchmarks.sink import ANSWER
+
+__all__ = ["http_client"]
 
 _CONCURRENCY: Final = 64
 _WARM_UP: Final = 2_000
@@ -40,7 +44,6 @@ _BODY: Final = '{"device":"1C178","t":-12,"h":55,"at":1700000000,"data":"e80332c
 )
 _PATH: Final = "/uplink/1C178?t=1700000000&seq=7"
 _TOKEN: Final = "0123456789abcdef0123456789abcdef"
-_ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n" + b'{"ok":true}'
 
 
 class _Receiver(asyncio.Protocol):
@@ -54,7 +57,7 @@ class _Receiver(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        self._write(_ANSWER)
+        self._write(ANSWER)
 
 
 async def _receive() -> None:
@@ -173,17 +176,17 @@ class _Run(NamedTuple):
     rate: float
 
 
-def _run_client(role: str, port: int, arguments: argparse.Namespace) -> _Run:
-    loop = ["--default-loop"] if arguments.default_loop else []
-    command = [sys.executable, "-m", __spec__.name, "--role", role, "--port", str(port)]
+def _run_client(role: str, port: int, *, requests: int, default_loop: bool) -> _Run:
+    loop = ["--default-loop"] if default_loop else []
+    command = [sys.executable, "-m", "tests.benchmarks.http_client", "--role", role, "--port", str(port)]
     output = subprocess.run(
-        [*command, "--requests", str(arguments.requests), *loop], check=True, stdout=subprocess.PIPE, text=True
+        [*command, "--requests", str(requests), *loop], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     cpu, wall = map(float, output.split())
-    return _Run(cpu / arguments.requests * 1e6, arguments.requests / wall)
+    return _Run(cpu / requests * 1e6, requests / wall)
 
 
-def _run_wrk(port: int, _: argparse.Namespace) -> _Run:
+def _run_wrk(port: int) -> _Run:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
         script.write_text(
@@ -213,45 +216,44 @@ def _take_core(number: int) -> Callable[[], None]:
     return take
 
 
-def _compare(arguments: argparse.Namespace) -> None:
+def _compare(*, requests: int, rounds: int, default_loop: bool) -> dict[str, list[_Run]]:
     runs: dict[str, list[_Run]] = {"own": [], "bare": [], "aiohttp": []}
     if shutil.which("wrk"):
         runs["wrk"] = []
-    receiver = subprocess.Popen(
-        [sys.executable, "-m", __spec__.name, "--role", "receiver"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert receiver.stdout is not None
-        port = int(receiver.stdout.readline())
-        for round_ in range(arguments.rounds):
+    with part("tests.benchmarks.http_client", "--role", "receiver") as receiver:
+        port = int(line_of(receiver))
+        for round_ in range(rounds):
             names = list(runs)
             for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
-                runs[name].append(_run_wrk(port, arguments) if name == "wrk" else _run_client(name, port, arguments))
-    finally:
-        receiver.terminate()
-        receiver.wait()
-    own = statistics.median(run.cpu_us for run in runs["own"])
-    loop = "default loop" if arguments.default_loop else "uvloop"
-    print(f"{loop}, {_CONCURRENCY} at a time, {arguments.requests} requests, median of {arguments.rounds}")
-    print(f"{'client':<10}{'us CPU/request':>16}{'ratio':>8}{'requests/s':>12}")
+                if name == "wrk":
+                    runs[name].append(_run_wrk(port))
+                else:
+                    runs[name].append(_run_client(name, port, requests=requests, default_loop=default_loop))
+    return runs
+
+
+def http_client(*, requests: int = 20_000, rounds: int = 5, default_loop: bool = False) -> Iterator[Figure]:
+    """CPU of each client for a request, how many times ours that is in the same round, and its rate."""
+    runs = _compare(requests=requests, rounds=rounds, default_loop=default_loop)
     for name, taken in runs.items():
-        cpu = statistics.median(run.cpu_us for run in taken)
-        rate = statistics.median(run.rate for run in taken)
-        print(f"{name:<10}{cpu:>16.1f}{cpu / own:>8.2f}{rate:>12.0f}")
+        ratios = [run.cpu_us / own.cpu_us for run, own in zip(taken, runs["own"], strict=True)]
+        yield Figure(f"HTTP client, {name}: CPU", "us/request", [run.cpu_us for run in taken])
+        if name != "own":
+            yield Figure(f"HTTP client, {name}: CPU ÷ that of our own", "x", ratios)
+        yield Figure(f"HTTP client, {name}", "requests/s", [run.rate for run in taken])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--default-loop", action="store_true")
-    parser.add_argument("--role", choices=["compare", "receiver", "own", "bare", "aiohttp"], default="compare")
-    parser.add_argument("--port", type=int)
-    arguments = parser.parse_args()
-    new_loop = None if arguments.default_loop else uvloop.new_event_loop
-    match arguments.role:
-        case "compare":
-            _compare(arguments)
+    parser.add_argument("--role", choices=["receiver", "own", "bare", "aiohttp"], help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    match given.role:
+        case None:
+            print_figures(http_client(requests=given.requests, rounds=given.rounds, default_loop=given.default_loop))
         case "receiver":
             _take_core(1)()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -259,8 +261,8 @@ def main() -> None:
         case role:
             _take_core(0)()
             client = {"own": _own, "bare": _bare, "aiohttp": _aiohttp}[role]
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(client(arguments.port, arguments.requests))
+            with asyncio.Runner(loop_factory=None if given.default_loop else uvloop.new_event_loop) as runner:
+                runner.run(client(given.port, given.requests))
 
 
 if __name__ == "__main__":

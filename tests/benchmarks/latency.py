@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.benchmarks.bare_pipeline import BarePipeline, bare_pipeline
 from tests.benchmarks.engine_process import BenchEngine, applied_engine
 from tests.benchmarks.figures import Figure, print_figures
-from tests.benchmarks.plot import plot
+from tests.benchmarks.plot import plot, why_not
 from tests.benchmarks.sender import number_of, send_paced
 from tests.benchmarks.sink import Sink, sink
 
@@ -134,14 +134,14 @@ def curve_figures(curves: Sequence[Curve]) -> Iterator[Figure]:
         yield Figure(f"{each.name}: highest rate that it kept up with", "messages/s", [each.highest])
 
 
-def draw(curves: Sequence[Curve], file: Path) -> str:
-    """Write the plot; what there is to say about it."""
+def draw(curves: Sequence[Curve], file: Path) -> None:
+    """Write the plot."""
     lines = {
         (each.name, name): [(at.arrived, at.quantile(share)) for at in each.points]
         for each in curves
         for name, share in (("p50", 0.5), ("p99", 0.99))
     }
-    return plot(lines, file)
+    plot(lines, file)
 
 
 if __name__ == "__main__":
@@ -154,4 +154,7 @@ if __name__ == "__main__":
     if given.plot:
         found = sweep()
         print_figures(curve_figures(found))
-        print(draw(found, given.plot))
+        if (reason := why_not()) is None:
+            draw(found, given.plot)
+        else:
+            print(reason)

@@ -74,8 +74,8 @@ def matching(*, definitions: int = 10_000, devices: int = 100_000, repeats: int 
     """For each message."""
     router = compiled(definitions)
     kinds = {
-        "matching, nothing fires": (MessageType.GEOLOC, 0),
-        "matching, one fires and is rendered": (MessageType.DATA, 1),
+        "nothing fires": (MessageType.GEOLOC, 0),
+        "one fires, rendered": (MessageType.DATA, 1),
     }
     for name, (kind, deliveries) in kinds.items():
         sent = messages(devices, types=definitions // EACH, kind=kind)
@@ -83,7 +83,7 @@ def matching(*, definitions: int = 10_000, devices: int = 100_000, repeats: int 
         gc.freeze()  # as the engine does
         times = [microseconds(router, sent, deliveries=deliveries) for _ in range(repeats)]
         gc.unfreeze()
-        what = f"{name}; {definitions:,} definitions, {devices:,} devices"
+        what = f"matching, {definitions:,} × {devices:,}: {name}"
         yield Figure(what, "us/message", times, most=MOST_MICROSECONDS)
 
 

@@ -5,16 +5,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-__all__ = ["plot"]
+__all__ = ["plot", "why_not"]
 
-HOW_TO_GET_IT: Final = "No plot: matplotlib is missing. Get it with: pip install -e '.[bench]'"
 COLOURS: Final = {"engine": "tab:blue", "bare pipeline": "tab:gray"}
 
 
-def plot(lines: Mapping[tuple[str, str], Sequence[tuple[float, float]]], file: Path) -> str:
-    """Draw (messages/s, ms) by system and quantile; where it went, or why it did not."""
-    if find_spec("matplotlib") is None:
-        return HOW_TO_GET_IT
+def why_not() -> str | None:
+    """Why nothing can be drawn, and what to do; None when it can."""
+    if find_spec("matplotlib"):
+        return None
+    return "No plot: matplotlib is missing. Get it with: pip install -e '.[bench]'"
+
+
+def plot(lines: Mapping[tuple[str, str], Sequence[tuple[float, float]]], file: Path) -> None:
+    """Draw (messages/s, ms) by system and quantile."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -35,4 +39,3 @@ def plot(lines: Mapping[tuple[str, str], Sequence[tuple[float, float]]], file: P
     axes.legend()
     figure.savefig(file, format="svg", metadata={"Date": None})
     pyplot.close(figure)
-    return f"Throughput against latency is drawn in {file}."

@@ -1,6 +1,6 @@
 """The embedded store under load: messages a second, CPU for each, and bytes on disk for each.
 
-    python tests/benchmarks/store.py [--messages 100000] [--concurrency 64] [--directory DIR]
+    python -m tests.benchmarks.store [--messages 100000] [--concurrency 64] [--directory DIR]
 
 Every message is accepted with one delivery of a 300-byte request, then settled as delivered; both are on disk
 (`synchronous=FULL`) before the next step. `one by one`: every task accepts and settles single messages. `batches of
@@ -17,7 +17,7 @@ import gc
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,10 @@ from reconciler.model.downlink import Replies, Send
 from reconciler.model.message import MessageType
 from reconciler.store.protocol import FIRST_TOKEN, Arrival
 from reconciler.store.sqlite import SqliteStore, open_sqlite
+from tests.benchmarks.figures import Figure, print_figures
 from tests.builders import a_delivery, a_downlink, a_line, a_message, a_request, an_alarm, an_arrival
+
+__all__ = ["store"]
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=2)
@@ -129,7 +132,7 @@ async def drive(store: SqliteStore, given: Sequence[Arrival], *, concurrency: in
 
 def through_the_store(
     directory: Path, given: Sequence[Arrival], *, concurrency: int, batch: int, steps: Steps = plain
-) -> "Figures":
+) -> "Taken":
     async def run() -> tuple[float, float]:
         store = await open_sqlite(directory)
         started, cpu = time.perf_counter(), time.process_time()
@@ -139,10 +142,10 @@ def through_the_store(
         return spent
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return Figures.of(runner.run(run()), directory, len(given))
+        return Taken.of(runner.run(run()), directory, len(given))
 
 
-def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) -> "Figures":
+def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) -> "Taken":
     """The same bytes into one table, in groups as large as the concurrency."""
     rows = [(bytes.fromhex(a.message.id), dump_message(a.message), dump_request(a.held[0].request)) for a in given]
     statement = f"INSERT INTO rows VALUES {','.join(['(?, ?, ?)'] * concurrency)}"
@@ -156,10 +159,10 @@ def bare_rows(directory: Path, given: Sequence[Arrival], *, concurrency: int) ->
             connection.execute(statement, [value for row in rows[start : start + concurrency] for value in row])
             connection.execute("COMMIT")
         spent = time.perf_counter() - started, time.process_time() - cpu
-    return Figures.of(spent, directory, len(given))
+    return Taken.of(spent, directory, len(given))
 
 
-class Figures(NamedTuple):
+class Taken(NamedTuple):
     """What one message took."""
 
     per_second: float
@@ -167,39 +170,40 @@ class Figures(NamedTuple):
     size: float
 
     @classmethod
-    def of(cls, spent: tuple[float, float], directory: Path, count: int) -> "Figures":
+    def of(cls, spent: tuple[float, float], directory: Path, count: int) -> "Taken":
         elapsed, cpu = spent
         return cls(count / elapsed, cpu / count * 1e6, sum(f.stat().st_size for f in directory.iterdir()) / count)
 
 
-def main() -> None:
+def store(*, messages: int = 100_000, concurrency: int = 64, within: Path | None = None) -> Iterator[Figure]:
+    """The store alone; its files are made in a folder of `within`."""
+    given = arrivals(messages)
+    gc.collect()
+    gc.freeze()  # as the engine does
+    through = partial(through_the_store, given=given, concurrency=concurrency)
+    runs: dict[str, Callable[[Path], Taken]] = {
+        f"bare rows, groups of {concurrency}": partial(bare_rows, given=given, concurrency=concurrency),
+        "one by one": partial(through, batch=1),
+        "batches of 50": partial(through, batch=50),
+        **{
+            f"one by one, {steps.__name__}": partial(through, batch=1, steps=steps)
+            for steps in (supervised, gathered, asking)
+        },
+        "joined by 50": partial(through, batch=50, steps=joined),
+    }
+    for name, run in runs.items():
+        with tempfile.TemporaryDirectory(dir=within) as directory:
+            taken = run(Path(directory))
+        yield Figure(f"store, {name}", "messages/s", [taken.per_second])
+        yield Figure(f"store, {name}: CPU", "us/message", [taken.cpu_us])
+        yield Figure(f"store, {name}: on disk", "bytes/message", [taken.size])
+    gc.unfreeze()
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--directory", type=Path, help="where the files go; it should be on the disk in question")
     options = parser.parse_args()
-    given, concurrency = arrivals(options.messages), options.concurrency
-    gc.collect()
-    gc.freeze()  # as the engine does
-    runs: dict[str, Callable[[Path], Figures]] = {
-        f"bare rows, groups of {concurrency}": partial(bare_rows, given=given, concurrency=concurrency),
-        "one by one": partial(through_the_store, given=given, concurrency=concurrency, batch=1),
-        "batches of 50": partial(through_the_store, given=given, concurrency=concurrency, batch=50),
-        **{
-            f"one by one, {steps.__name__}": partial(
-                through_the_store, given=given, concurrency=concurrency, batch=1, steps=steps
-            )
-            for steps in (supervised, gathered, asking)
-        },
-        "joined by 50": partial(through_the_store, given=given, concurrency=concurrency, batch=50, steps=joined),
-    }
-    print(f"request: {len(dump_request(REQUEST))} bytes, message: {len(dump_message(given[0].message))} bytes")
-    print(f"{'':28}{'messages/s':>12}{'us CPU':>10}{'bytes':>10}")
-    for name, run in runs.items():
-        with tempfile.TemporaryDirectory(dir=options.directory) as directory:
-            figures = run(Path(directory))
-        print(f"{name:28}{figures.per_second:12,.0f}{figures.cpu_us:10.1f}{figures.size:10,.0f}")
-
-
-if __name__ == "__main__":
-    main()
+    print_figures(store(messages=options.messages, concurrency=options.concurrency, within=options.directory))

@@ -1,20 +1,25 @@
 """Where the time of loading 10,000 callbacks in 200 files goes: imports, YAML, shapes, and the rules.
 
-    python tests/benchmarks/validate.py [--callbacks 10000] [--files 200] [--repeats 3]
+    python -m tests.benchmarks.validate [--callbacks 10000] [--files 200] [--repeats 3]
 
 Each figure is of a fresh process that loads the project once; medians of the repeats. "all" is `load` as the command
-line calls it, without its own imports and output. The limit for the whole command is 2 s and 200 MB.
+line calls it, without its own imports and output. What the whole command may take is with `tests.benchmarks.plan`.
 """
 
 import argparse
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.parts import ROOT
+
+__all__ = ["validate"]
 
 PROJECT = """\
 apiVersion: reconciler/v1
@@ -92,34 +97,28 @@ def load_once(root: Path) -> None:
     print(json.dumps({**seconds, "peak": peak}))
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--callbacks", type=int, default=10_000)
-    arguments.add_argument("--files", type=int, default=200)
-    arguments.add_argument("--repeats", type=int, default=3)
-    arguments.add_argument("--load-once", type=Path, help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    if given.load_once:
-        load_once(given.load_once)
-        return
-    print(f"{given.callbacks:,} callbacks in {given.files} files; medians of {given.repeats}")
-    print(
-        f"{'environments':<14}{'policies':<10}{'imports s':>10}{'YAML s':>8}{'shapes s':>10}{'all s':>8}{'peak MB':>9}"
-    )
+def validate(*, callbacks: int = 10_000, files: int = 200, repeats: int = 3) -> Iterator[Figure]:
+    """Where the time goes, with one environment and three, with policies and without."""
     for environments, policies in ((1, 0), (1, 5), (3, 0), (3, 5)):
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            write_project(
-                root, callbacks=given.callbacks, files=given.files, environments=environments, policies=policies > 0
-            )
-            command = [sys.executable, __file__, "--load-once", folder]
-            runs = [json.loads(subprocess.check_output(command)) for _ in range(given.repeats)]
-        row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
-        print(
-            f"{environments:<14}{policies:<10}{row['imports']:>10.2f}{row['yaml']:>8.2f}{row['shapes']:>10.2f}"
-            f"{row['all']:>8.2f}{row['peak']:>9.0f}"
-        )
+            write_project(root, callbacks=callbacks, files=files, environments=environments, policies=policies > 0)
+            command = [sys.executable, "-m", "tests.benchmarks.validate", "--load-once", folder]
+            runs = [json.loads(subprocess.check_output(command, cwd=ROOT)) for _ in range(repeats)]
+        what = f"load {callbacks:,}, {environments} environments, {policies} policies"
+        for name in ("imports", "yaml", "shapes", "all"):
+            yield Figure(f"{what}: {name}", "s", [run[name] for run in runs])
+        yield Figure(f"{what}: peak memory", "MB", [run["peak"] for run in runs])
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--callbacks", type=int, default=10_000)
+    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--load-once", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.load_once:
+        load_once(given.load_once)
+    else:
+        print_figures(validate(callbacks=given.callbacks, files=given.files, repeats=given.repeats))
