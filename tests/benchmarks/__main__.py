@@ -54,7 +54,6 @@ def benchmarks(plot: Path | None) -> Mapping[str, Benchmark]:
             draw(curves, plot)
         yield from curve_figures(curves)
 
-    few = {"callbacks": 500, "files": 10, "repeats": 1}
     return {
         "end_to_end": Benchmark(end_to_end, lambda: end_to_end(messages=4_000, repeats=1)),
         "latency": Benchmark(latency, lambda: latency(seconds=1, repeats=2)),
@@ -66,8 +65,8 @@ def benchmarks(plot: Path | None) -> Mapping[str, Benchmark]:
         "backlog": Benchmark(backlog, lambda: backlog(pending=20_000, seconds=2)),
         "downlinks": Benchmark(downlinks, lambda: downlinks(seconds=2)),
         "batch_windows": Benchmark(batch_windows, lambda: batch_windows(batches=100, callbacks=25)),
-        "plan": Benchmark(plan, lambda: plan(**few)),
-        "validate": Benchmark(validate, lambda: validate(**few)),
+        "plan": Benchmark(plan, lambda: plan(callbacks=500, files=10, repeats=1)),
+        "validate": Benchmark(validate, lambda: validate(callbacks=500, files=10, repeats=1)),
         "decode_render": Benchmark(decode_render, lambda: decode_render(rounds=3, calls=1_000)),
         "store": Benchmark(lambda: store(messages=20_000), lambda: store(messages=2_000)),
         "http_client": Benchmark(http_client, lambda: http_client(requests=2_000, rounds=1)),

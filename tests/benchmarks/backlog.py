@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from reconciler.store.sqlite import open_sqlite
 from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.parts import peak_mb
 from tests.builders import NOW, a_delivery, a_message, a_request, an_arrival
 from tests.journeys.processes import engine_process, receiving
 
@@ -79,13 +80,12 @@ def backlog(*, pending: int = 1_000_000, seconds: int = 10, within: Path | None 
             first = time.perf_counter() - started
             time.sleep(seconds)
             delivered = receiver.requests.qsize()
-            status = Path(f"/proc/{engine.process.pid}/status").read_text()
-            (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+            peak = peak_mb(engine.process.pid)
     start = f"start on {pending:,} pending"
     yield Figure(f"{start}: store on disk", "MB", [size / 1e6])
     yield Figure(f"{start}: serves after", "s", [serves])
     yield Figure(f"{start}: first delivery after", "s", [first], most=MOST_SECONDS)
-    yield Figure(f"{start}: peak memory", "MB", [peak / 1000], most=MOST_MB)
+    yield Figure(f"{start}: peak memory", "MB", [peak], most=MOST_MB)
     yield Figure(f"{start}: to a receiver of threads", "deliveries/s", [delivered / seconds])
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["ROOT", "cpu_seconds", "fetch", "line_of", "part"]
+__all__ = ["ROOT", "cpu_seconds", "fetch", "line_of", "part", "peak_mb"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,3 +61,10 @@ def cpu_seconds(pid: int) -> float:
     # A kernel without the statistics of its scheduler counts in hundredths of a second.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int) -> float:
+    """The most megabytes that a process had resident since it runs its program."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return peak / 1024

@@ -8,7 +8,7 @@ line calls it, without its own imports and output. What the whole command may ta
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, print_figures
-from tests.benchmarks.parts import ROOT
+from tests.benchmarks.parts import ROOT, peak_mb
 
 __all__ = ["validate"]
 
@@ -92,7 +92,7 @@ def load_once(root: Path) -> None:
     done = time.perf_counter()
     assert not faults
     assert loaded.diagnostics == ()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mb(os.getpid())
     seconds = {"imports": imported - start, "yaml": read - imported, "shapes": validated - read, "all": done - before}
     print(json.dumps({**seconds, "peak": peak}))
 
