@@ -33,6 +33,7 @@ CHANGED = 100
 LIMITS = {"roll 100 of them back: publish": 0.3, "publish 100 of them": 0.5, "publish all of them": 2.0}
 MOST_STALL = 50.0  # milliseconds
 POSTS_A_SECOND = 500
+BETWEEN = 0.3  # seconds from one revision to the next, about as long as one takes
 
 
 def content(number: int, *, version: int) -> Content:
@@ -113,11 +114,20 @@ async def measure(bench: Bench, *, callbacks: int, repeats: int) -> None:
         await bench.publish("roll 100 of them back: publish", back, now.fingerprint, via="rollback")
 
 
-async def stalls(bench: Bench, *, callbacks: int, seconds: float, port: int, token: str) -> list[float]:
-    """The longest that a post waited for its answer while a revision was published, for each of them, in ms."""
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """The longest that a post waited for its answer, in ms: while a revision was published, and between two of them."""
+
+    publishing: list[float]
+    between: list[float]
+
+
+async def stalls(bench: Bench, *, callbacks: int, seconds: float, port: int, token: str) -> Waits:
+    """Publish again and again while somebody posts at a steady pace."""
     held = definitions(callbacks)
     sending = asyncio.create_task(asyncio.to_thread(send_paced, port, POSTS_A_SECOND, seconds, token=token))
-    times: list[tuple[float, float]] = []
+    publishing: list[tuple[float, float]] = []
+    between: list[tuple[float, float]] = []
     version = 1_000
     while not sending.done():
         version += 1
@@ -127,16 +137,18 @@ async def stalls(bench: Bench, *, callbacks: int, seconds: float, port: int, tok
         held |= after
         start = time.perf_counter()
         await bench.publish("publish 100 of them, under load", updates, now.fingerprint)
-        times.append((start, time.perf_counter()))
-        await asyncio.sleep(0.2)
+        publishing.append((start, published := time.perf_counter()))
+        await asyncio.sleep(BETWEEN)
+        between.append((published, time.perf_counter()))
     sent = await sending
-    answered = [(sent.due(number), wait) for number, wait in enumerate(sent.answered)]
     assert None not in sent.answered, "a message was refused"
-    waits = [
-        [wait * 1000 for due, wait in answered if wait is not None and due <= end and due + wait >= start]
-        for start, end in times
-    ]
-    return [max(each) for each in waits if each]
+    answered = [(sent.due(number), wait) for number, wait in enumerate(sent.answered) if wait is not None]
+
+    def longest(stretches: Iterable[tuple[float, float]]) -> list[float]:
+        due = [[wait * 1000 for due, wait in answered if start <= due <= end] for start, end in stretches]
+        return [max(waits) for waits in due if waits]
+
+    return Waits(longest(publishing), longest(between))
 
 
 def revisions(*, callbacks: int = 10_000, repeats: int = 5, seconds: float = 8) -> Iterator[Figure]:
@@ -147,7 +159,8 @@ def revisions(*, callbacks: int = 10_000, repeats: int = 5, seconds: float = 8) 
         waits = asyncio.run(stalls(bench, callbacks=callbacks, seconds=seconds, port=engine.port, token=engine.token))
     for what, times in bench.times.items():
         yield Figure(f"of {callbacks:,}: {what}", "s", times, most=LIMITS.get(what))
-    yield Figure(f"of {callbacks:,}: longest wait of a post during it", "ms", waits, most=MOST_STALL)
+    yield Figure(f"of {callbacks:,}: longest wait of a post during it", "ms", waits.publishing, most=MOST_STALL)
+    yield Figure(f"of {callbacks:,}: longest wait of a post between two", "ms", waits.between)
 
 
 if __name__ == "__main__":
