@@ -53,13 +53,12 @@ def fetch(port: int, path: str, *, headers: Mapping[str, str] | None = None) -> 
 
 
 def cpu_seconds(pid: int) -> float:
-    """What all threads of a process have had of the processor so far; exact to microseconds on Linux."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    spent = [int((task / "schedstat").read_text().split()[0]) for task in tasks]
-    if any(spent):
-        return sum(spent) / 1e9
+    """What the threads of a process have had of the processor so far; to the microsecond where the kernel tells."""
+    process = Path(f"/proc/{pid}")
+    if (process / "schedstat").exists():
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in (process / "task").iterdir()) / 1e9
     # A kernel without the statistics of its scheduler counts in hundredths of a second.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
