@@ -158,6 +158,7 @@ def a_delivery(
     warnings: tuple[str, ...] = (),
     due_at: datetime = NOW,
     asks: bool = False,
+    ordered: bool = False,
 ) -> Delivery:
     """What one callback promised for a message: pending, never attempted."""
     request = request or a_request(host=host)
@@ -170,6 +171,7 @@ def a_delivery(
         warnings=warnings,
         due_at=due_at,
         asks=asks,
+        ordered=ordered,
     )
 
 

@@ -9,6 +9,9 @@ The lifecycle of a delivery is a table; tests and documentation read it (`LIFECY
    it. Who is in a batch is durable before the batch is sent, so that a crash repeats the same batch.
 3. A request holds secrets as references (`grammar.template.Secret`); a channel fills them in while sending.
 4. A lease is the right to attempt a delivery until it expires; its token fences off a worker that came back late.
+5. Ordered deliveries of one callback for one device are a series, in the order in which their messages were accepted.
+   Only the first of a series is pending, the others wait; when it is delivered or given up, the next becomes pending. A
+   replay is in no series. Who waits is durable, so that no restart and no second engine changes the order.
 """
 
 from collections.abc import Mapping
@@ -52,13 +55,15 @@ __all__ = [
 class State(StrEnum):
     """Where a delivery stands; `undelivered` is the operator's word for given up.
 
-    `joined` is the state of a batch's lines but the one that carries it: they end when it does.
+    `joined` is the state of a batch's lines but the one that carries it: they end when it does. `waiting` is that of
+    ordered deliveries that have an earlier one of the same callback and device before them.
     """
 
     PENDING = "pending"
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
     JOINED = "joined"
+    WAITING = "waiting"
 
 
 class DeliveryId(NamedTuple):
@@ -208,6 +213,7 @@ class Delivery:
         due_at: when the next attempt may start; meaningless unless pending.
         asks: whether a device waits for the answer; for a batch, whether one of its devices does.
         batch: the delivery that carries the batch this one is in, itself if it does; None when it is in none.
+        ordered: whether it waits for earlier ones of the same callback and device; false from its first replay on.
     """
 
     id: DeliveryId
@@ -222,6 +228,7 @@ class Delivery:
     tries: int = 0
     asks: bool = False
     batch: DeliveryId | None = None
+    ordered: bool = False
 
 
 @value
@@ -341,5 +348,7 @@ LIFECYCLE: Mapping[tuple[State, str], State] = MappingProxyType(
         (State.JOINED, "give-up"): State.UNDELIVERED,
         (State.DELIVERED, "rejoin"): State.JOINED,
         (State.UNDELIVERED, "rejoin"): State.JOINED,
+        # The next of a series, when the one before it has ended.
+        (State.WAITING, "advance"): State.PENDING,
     }
 )

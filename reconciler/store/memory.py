@@ -15,6 +15,7 @@ It keeps every rule of `store.protocol` but durability, and says how the open ch
 Alarms and downlink requests are in `memory_downlinks`.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ from reconciler.model.delivery import (
 )
 from reconciler.model.downlink import Downlink
 from reconciler.model.message import HEARD, Message
+from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, HistoryEntry, Revision
 from reconciler.store.memory_downlinks import Promises
 from reconciler.store.protocol import (
@@ -98,6 +100,7 @@ class MemoryStore:
         self._messages: dict[str, _Message] = {}
         self._events: dict[str, list[Message]] = {}
         self._deliveries: dict[DeliveryId, _Kept] = {}
+        self._series: dict[tuple[Key, str], deque[_Kept]] = {}  # of ordered deliveries, by callback and device
         self._promises = Promises()
         self._steps: list[tuple[int, timedelta]] = []  # how many messages had been kept, and by how much
         self._messages_kept = 0
@@ -163,7 +166,18 @@ class MemoryStore:
     def _keep(self, given: Iterable[tuple[Delivery, int, datetime | None]]) -> None:
         for delivery, token, leased_until in sorted(given, key=lambda each: each[0].id):
             self._deliveries_kept += 1
-            self._deliveries[delivery.id] = _Kept(delivery, self._deliveries_kept, token, leased_until)
+            kept = self._deliveries[delivery.id] = _Kept(delivery, self._deliveries_kept, token, leased_until)
+            if delivery.ordered:
+                if leased_until is not None:
+                    raise ValueError(f"{delivery.id} is ordered and can not be held")
+                series = self._series_of(delivery)
+                kept.delivery = replace(delivery, state=State.WAITING if series else delivery.state)
+                series.append(kept)
+
+    def _series_of(self, delivery: Delivery) -> deque[_Kept]:
+        """The ordered deliveries of the same callback and device that have not ended, the first of them pending."""
+        device = self._messages[delivery.id.message].message.device
+        return self._series.setdefault((delivery.callback, device), deque())
 
     def _heard_after(self, message_id: str, device: str) -> bool:
         known, last = self._messages.get(message_id), self._last_heard(device)
@@ -225,11 +239,21 @@ class MemoryStore:
         if not isinstance(step, RetryAt):
             for line in lines[1:]:
                 line.delivery = replace(line.delivery, state=LIFECYCLE[line.delivery.state, step.kind])
+            if kept.delivery.ordered:
+                self._advance(kept, ended_at=settlement.attempt.started_at + settlement.attempt.duration)
         if settlement.replies is not None:
             ended_at = settlement.attempt.started_at + settlement.attempt.duration
             messages = [line.delivery.id.message for line in lines]
             self._promises.answer(messages, settlement.replies, at=ended_at)
         return True
+
+    def _advance(self, ended: _Kept, *, ended_at: datetime) -> None:
+        series = self._series_of(ended.delivery)
+        series.popleft()
+        if series:
+            waited = series[0].delivery
+            state, due_at = LIFECYCLE[waited.state, "advance"], min(waited.due_at, ended_at)
+            series[0].delivery = replace(waited, state=state, due_at=due_at)
 
     def _lines_of(self, kept: _Kept) -> Sequence[_Kept]:
         """Those of the batch that a delivery is in, the one that carries it first; itself when it is in none."""
@@ -270,11 +294,11 @@ class MemoryStore:
         changed = 0
         for delivery_id in ids:
             kept = self._deliveries.get(delivery_id)
-            if kept is None or kept.delivery.state in (State.PENDING, State.JOINED):
+            if kept is None or kept.delivery.state not in (State.DELIVERED, State.UNDELIVERED):
                 continue
             for number, line in enumerate(self._lines_of(kept)):
                 again = LIFECYCLE[line.delivery.state, "rejoin" if number else "replay"]
-                line.delivery = replace(line.delivery, state=again, due_at=now, tries=0)
+                line.delivery = replace(line.delivery, state=again, due_at=now, tries=0, ordered=False)
                 changed += 1
         return changed
 
@@ -332,7 +356,7 @@ class MemoryStore:
         if message_id not in self._messages:
             return None
         kept = self._messages[message_id]
-        records = [_record(k) for k in self._deliveries.values() if k.delivery.id.message == message_id]
+        records = [self._record(k) for k in self._deliveries.values() if k.delivery.id.message == message_id]
         return MessageRecord(
             kept.message,
             kept.revision,
@@ -347,13 +371,13 @@ class MemoryStore:
 
     async def delivery(self, delivery_id: DeliveryId) -> DeliveryRecord | None:
         kept = self._deliveries.get(delivery_id)
-        return None if kept is None else _record(kept)
+        return None if kept is None else self._record(kept)
 
     async def deliveries(
         self, where: DeliveryFilter, *, limit: int, before: DeliveryId | None = None
     ) -> Sequence[DeliveryRecord]:
         matching = [
-            _record(kept)
+            self._record(kept)
             for kept in self._deliveries.values()
             if self._matches(kept.delivery, where) and (before is None or kept.delivery.id < before)
         ]
@@ -389,7 +413,7 @@ class MemoryStore:
         ids = {each.id for each in event}
         pending = (k for k in self._deliveries.values() if k.delivery.id.message in ids)
         return not (
-            any(k.delivery.state in (State.PENDING, State.JOINED) for k in pending)
+            any(k.delivery.state not in (State.DELIVERED, State.UNDELIVERED) for k in pending)
             or any(each.received_at >= before or promises.is_waiting(each.id) for each in event)
             or any(promises.stands(AlarmKind.RESULT, each.id) for each in event)
             or promises.stands(AlarmKind.GATHERED, message.event)
@@ -421,6 +445,12 @@ class MemoryStore:
     def _pending(self) -> Iterable[_Kept]:
         return (kept for kept in self._deliveries.values() if kept.delivery.state is State.PENDING)
 
+    def _record(self, kept: _Kept) -> DeliveryRecord:
+        waits = kept.delivery.state is State.WAITING
+        return DeliveryRecord(
+            kept.delivery, kept.attempts, self._series_of(kept.delivery)[0].delivery.id if waits else None
+        )
+
     def _matches(self, delivery: Delivery, where: DeliveryFilter) -> bool:
         message = self._messages[delivery.id.message].message
         return (
@@ -429,10 +459,6 @@ class MemoryStore:
             and where.device in (None, message.device)
             and where.endpoint in (None, delivery.endpoint)
         )
-
-
-def _record(kept: _Kept) -> DeliveryRecord:
-    return DeliveryRecord(kept.delivery, kept.attempts)
 
 
 def _by_id(record: DeliveryRecord) -> DeliveryId:

@@ -9,7 +9,12 @@
    answers False. A settlement is either whole (attempt and step) or absent.
 5. A message may be kept together with what it sets in motion beside deliveries: alarms, and the downlink request that
    it is. What the engine makes of an alarm is kept in the transaction that ends the alarm.
-6. Every implementation passes `tests/conformance/test_store*.py` untouched. Read `store.memory` first: it is the
+6. Ordered deliveries of one callback for one device are a series (`model.delivery`), in the order in which they were
+   accepted, within a message by ordinal. They are never `held` and are no lines of a batch. One that is kept while its
+   series is empty is PENDING, else WAITING; the settlement that ends the first of a series makes the next PENDING, due
+   by the end of that attempt, in the same transaction. A replay leaves the series: its delivery is not `ordered` any
+   more.
+7. Every implementation passes `tests/conformance/test_store*.py` untouched. Read `store.memory` first: it is the
    reference.
 """
 
@@ -118,10 +123,14 @@ class MessageRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
-    """A delivery as kept, with every attempt so far, oldest first."""
+    """A delivery as kept, with every attempt so far, oldest first.
+
+    `waits_for` is the first of its series while it is WAITING, else None.
+    """
 
     delivery: Delivery
     attempts: tuple[Attempt, ...]
+    waits_for: DeliveryId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +336,7 @@ class Journal(Protocol):
         ...
 
     async def backlog(self) -> Sequence[EndpointBacklog]:
-        """Pending deliveries by endpoint, leased ones included."""
+        """Pending deliveries by endpoint, leased ones included; those that wait in a series are not."""
         ...
 
 
@@ -335,8 +344,9 @@ class Retention(Protocol):
     """Letting go of what has ended.
 
     1. A message goes with its deliveries, their attempts and its downlink request. It stays while anything of its event
-       is open: a delivery PENDING or JOINED, a request ASKED or READY, an alarm GATHERED or RESULT; while a message of
-       its event is not old enough; and while a SILENCE alarm stands for the device that was not heard after it.
+       is open: a delivery PENDING, WAITING or JOINED, a request ASKED or READY, an alarm GATHERED or RESULT; while a
+       message of its event is not old enough; and while a SILENCE alarm stands for the device that was not heard after
+       it.
     2. The message that was kept last stays always: the order of arrival goes on from it.
     3. What is left of a batch when its carrier goes are lines on their own.
     4. A message that is gone and comes once more is FRESH. Revisions stay.

@@ -17,6 +17,7 @@ from reconciler.store.sqlite_alarms import AlarmChanges, heard_since
 from reconciler.store.sqlite_downlinks import OpenRequests
 from reconciler.store.sqlite_motion import InMotion
 from reconciler.store.sqlite_rows import HEARD_TYPES, ArrivalRow
+from reconciler.store.sqlite_series import line_up
 from reconciler.store.sqlite_statements import insert
 from reconciler.store.sqlite_values import EVENT_BYTES, ORDINAL_BITS, last_of_event
 
@@ -54,7 +55,8 @@ _MESSAGES: Final = "INSERT INTO messages"
 
 _DELIVERIES: Final = """
 INSERT INTO deliveries (
-    key, callback, endpoint, revision, request, warnings, due_at, state, attempts, tries, token, leased_until, asks
+    key, callback, endpoint, revision, request, warnings, due_at, state, attempts, tries, token, leased_until, asks,
+    device
 )
 """
 
@@ -79,7 +81,7 @@ def accept(
     for message_id in map(bytes.fromhex, orjson.loads(found)):
         known[message_id[:EVENT_BYTES]] = (*known.get(message_id[:EVENT_BYTES], ()), message_id)
     moving = _Moving(connection, arrivals, alarms)
-    messages, deliveries = [], []
+    messages, deliveries, ordered = [], [], []
     key = last
     event_of = iter(events)
     for operation in operations:
@@ -112,10 +114,14 @@ def accept(
             for ordinal, delivery in entering:
                 deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
                 tally[delivery.state] += 1
+                if delivery.device is not None:
+                    ordered.append(key << ORDINAL_BITS | ordinal)
     names = {name for operation in operations for name in operation.names}
     insert(connection, "INSERT OR IGNORE INTO names", list(names))
     insert(connection, _MESSAGES, messages)
     insert(connection, _DELIVERIES, deliveries)
+    if ordered:
+        line_up(connection, ordered, tally)
     moving.write(connection)
     for segment in range(last + 1 >> _SEGMENT_BITS, key + 1 >> _SEGMENT_BITS):
         connection.execute(_ENTER_SEGMENT, {"segment": segment})

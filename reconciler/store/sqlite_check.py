@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.store.sqlite_file import latest_form
-from reconciler.store.sqlite_rows import JOINED, PENDING, STATES, UNDELIVERED
+from reconciler.store.sqlite_rows import JOINED, PENDING, STATES, UNDELIVERED, WAITING
 
 __all__ = ["Condition", "condition"]
 
@@ -83,6 +83,19 @@ _LAWS: Final = (
     (
         "deliveries that joined no batch, though they say so",
         f"SELECT key FROM deliveries WHERE state = {JOINED} AND (batch IS NULL OR batch = key)",
+    ),
+    (
+        "ordered deliveries that wait with nothing pending before them",
+        f"SELECT key FROM deliveries WHERE state = {WAITING} AND NOT EXISTS"
+        " (SELECT 1 FROM deliveries AS first INDEXED BY deliveries_in_series WHERE first.callback = deliveries.callback"
+        f" AND first.device = deliveries.device AND first.state IN (0, 4) AND first.key < deliveries.key"
+        f" AND first.state = {PENDING})",
+    ),
+    (
+        "ordered deliveries that are pending with another before them",
+        f"SELECT key FROM deliveries WHERE state = {PENDING} AND device IS NOT NULL AND EXISTS"
+        " (SELECT 1 FROM deliveries AS first INDEXED BY deliveries_in_series WHERE first.callback = deliveries.callback"
+        " AND first.device = deliveries.device AND first.state IN (0, 4) AND first.key < deliveries.key)",
     ),
     (
         "undelivered deliveries that are not listed",

@@ -48,6 +48,14 @@ _RECORDS: Final = f"""
 SELECT json_group_array(json_array({DELIVERY}, json((
     SELECT json_group_array(json_array(number, started_at, duration, outcome)) FROM attempts
     WHERE attempts.delivery = deliveries.key
+)), json((
+    SELECT json_array(hex(before.id), first.key & 65535)
+    FROM deliveries AS first INDEXED BY deliveries_in_series
+    CROSS JOIN messages AS before ON before.key = first.key >> 16
+    WHERE deliveries.state = {STATES.index(State.WAITING)} AND first.callback = deliveries.callback
+        AND first.device = deliveries.device AND first.state IN (0, 4)
+    ORDER BY first.key
+    LIMIT 1
 ))))
 FROM (%s) AS found
 CROSS JOIN deliveries ON deliveries.key = found.key
@@ -120,6 +128,13 @@ SELECT deliveries.key AS key
 FROM deliveries AS carrier INDEXED BY deliveries_pending
 CROSS JOIN deliveries INDEXED BY deliveries_batch ON deliveries.batch = carrier.key AND carrier.state = 0
 CROSS JOIN messages ON messages.key = deliveries.key >> 16
+"""
+
+_LISTED_WAITING: Final = """
+SELECT deliveries.key AS key
+FROM deliveries INDEXED BY deliveries_in_series
+CROSS JOIN messages ON messages.key = deliveries.key >> 16 AND deliveries.device IS NOT NULL
+    AND deliveries.state IN (0, 4)
 """
 
 _LISTED_UNDELIVERED: Final = """
@@ -236,6 +251,8 @@ def _source(where: DeliveryFilter) -> tuple[str, str]:
         return _LISTED_PENDING, by_id
     if where.state is State.JOINED:
         return _LISTED_JOINED, by_id
+    if where.state is State.WAITING:
+        return _LISTED_WAITING, by_id
     return _LISTED_ALL, by_id
 
 
@@ -272,5 +289,6 @@ def _records(connection: sqlite3.Connection, found: str, given: Mapping[str, Any
 
 
 def _record_from(row: JsonRow) -> DeliveryRecord:
-    delivery, attempts = row
-    return DeliveryRecord(delivery_from(delivery), tuple(map(attempt_from, attempts)))
+    delivery, attempts, first = row
+    waits_for = None if first is None else DeliveryId(first[0].lower(), first[1])
+    return DeliveryRecord(delivery_from(delivery), tuple(map(attempt_from, attempts)), waits_for)

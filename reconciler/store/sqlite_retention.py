@@ -15,7 +15,7 @@ import orjson
 from reconciler.store.sqlite_alarms import heard_since
 from reconciler.store.sqlite_file import INCREMENTAL
 from reconciler.store.sqlite_motion import GATHERED, RESULT, SILENCE
-from reconciler.store.sqlite_rows import HEARD_TYPES, JOINED, PENDING, UNDELIVERED
+from reconciler.store.sqlite_rows import HEARD_TYPES, JOINED, PENDING, UNDELIVERED, WAITING
 from reconciler.store.sqlite_statements import as_json
 from reconciler.store.sqlite_values import EVENT_BYTES, LAST_STATION
 
@@ -35,7 +35,7 @@ NOT EXISTS (
             OR EXISTS (
                 SELECT 1 FROM deliveries
                 WHERE deliveries.key BETWEEN of_event.key << 16 AND of_event.key << 16 | 65535
-                    AND state IN ({PENDING}, {JOINED})
+                    AND state IN ({PENDING}, {JOINED}, {WAITING})
             )
             OR EXISTS (SELECT 1 FROM downlinks WHERE downlinks.message = of_event.key AND downlinks.state IN (0, 1))
             OR EXISTS (SELECT 1 FROM alarms WHERE kind = {RESULT} AND subject = lower(hex(of_event.id)))

@@ -42,6 +42,7 @@ __all__ = [
     "PENDING",
     "STATES",
     "UNDELIVERED",
+    "WAITING",
     "ArrivalRow",
     "AttemptRow",
     "BatchRow",
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 # A state's or type's place is its number in the database.
-STATES: Final = (State.PENDING, State.DELIVERED, State.UNDELIVERED, State.JOINED)
+STATES: Final = (State.PENDING, State.DELIVERED, State.UNDELIVERED, State.JOINED, State.WAITING)
 _TYPES: Final = (
     MessageType.DATA,
     MessageType.STATUS,
@@ -73,6 +74,7 @@ _TYPES: Final = (
 PENDING: Final = STATES.index(State.PENDING)
 UNDELIVERED: Final = STATES.index(State.UNDELIVERED)
 JOINED: Final = STATES.index(State.JOINED)
+WAITING: Final = STATES.index(State.WAITING)
 HEARD_TYPES: Final = frozenset(map(_TYPES.index, HEARD))
 
 _NUMBER_OF_STATE = {state: number for number, state in enumerate(STATES)}
@@ -85,12 +87,15 @@ DELIVERY: Final = """json_array(
     json((
         SELECT json_array(hex(carrier.id), deliveries.batch & 65535) FROM messages AS carrier
         WHERE carrier.key = deliveries.batch >> 16
-    )))"""
+    )), deliveries.device IS NOT NULL)"""
 """Needs `messages` and `deliveries`, and `names` as `callbacks` and as `endpoints`."""
 
 
 class DeliveryRow(NamedTuple):
-    """The columns of a new delivery but for its key, in the order of the table; it is in no batch."""
+    """The columns of a new delivery but for its key, in the order of the table; it is in no batch.
+
+    `device` is None unless it is ordered.
+    """
 
     callback: int
     endpoint: int
@@ -104,6 +109,7 @@ class DeliveryRow(NamedTuple):
     token: int
     leased_until: int | None
     asks: int
+    device: int | None
 
 
 class ArrivalRow(NamedTuple):
@@ -151,6 +157,7 @@ class SettlementRow(NamedTuple):
     due_at: int | None
     attempt: AttemptRow
     answer: tuple[Replies, datetime] | None
+    ordered: bool
 
 
 class BatchRow(NamedTuple):
@@ -189,25 +196,26 @@ class Names:
 def arrival_row(arrival: Arrival, names: Names, *, leased_until: int, held_token: int) -> ArrivalRow:
     """What is written of an arrival whose held deliveries are leased until then, under that token."""
     message = arrival.message
+    device = signed(int(message.device, 16))
     given: list[tuple[Delivery, int, int | None]] = [(held, held_token, leased_until) for held in arrival.held]
     if arrival.queued:
         given += [(queued, held_token - 1, None) for queued in arrival.queued]
     again = [(queued, held_token - 1, None) for queued in arrival.again] if arrival.again else ()
     return ArrivalRow(
         bytes.fromhex(message.id),
-        signed(int(message.device, 16)),
+        device,
         micros(message.received_at),
         arrival.revision,
         dump_message(message).decode(),
         _NUMBER_OF_TYPE[message.type],
-        _delivery_rows(given, names),
-        _delivery_rows(again, names) if again else (),
+        _delivery_rows(given, device, names),
+        _delivery_rows(again, device, names) if again else (),
         in_motion(arrival),
     )
 
 
 def _delivery_rows(
-    given: Sequence[tuple[Delivery, int, int | None]], names: Names
+    given: Sequence[tuple[Delivery, int, int | None]], device: int, names: Names
 ) -> tuple[tuple[int, DeliveryRow], ...]:
     if len(given) > 1:
         given = sorted(given, key=lambda each: each[0].id)
@@ -229,10 +237,17 @@ def _delivery_rows(
                 token,
                 until,
                 int(delivery.asks),  # a bool takes the module's slow way to a column
+                _in_series(delivery, device, until) if delivery.ordered else None,
             ),
         )
         for delivery, token, until in given
     )
+
+
+def _in_series(delivery: Delivery, device: int, leased_until: int | None) -> int:
+    if leased_until is not None:
+        raise ValueError(f"{delivery.id} is ordered and can not be held")
+    return device
 
 
 def batch_row(batch: Batch) -> BatchRow:
@@ -265,6 +280,7 @@ def settlement_row(settlement: Settlement) -> SettlementRow:
             dump_outcome(attempt.outcome).decode(),
         ),
         None if replies is None else (replies, attempt.started_at + attempt.duration),
+        settlement.lease.delivery.ordered,
     )
 
 
@@ -277,7 +293,7 @@ def message_from(row: JsonRow) -> Message:
 def delivery_from(row: JsonRow) -> Delivery:
     """Read what `DELIVERY` selects."""
     message_id, ordinal, callback, revision, endpoint, request, warnings, due_at, state, attempts, tries = row[:11]
-    asks, carrier = row[11:]
+    asks, carrier, ordered = row[11:]
     return Delivery(
         id=DeliveryId(message_id.lower(), ordinal),
         callback=Key.parse(callback),
@@ -291,6 +307,7 @@ def delivery_from(row: JsonRow) -> Delivery:
         tries=tries,
         asks=bool(asks),
         batch=None if carrier is None else DeliveryId(carrier[0].lower(), carrier[1]),
+        ordered=bool(ordered),
     )
 
 

@@ -8,6 +8,7 @@
    joining another's batch raise it.
 4. The lines of a batch stand where the delivery that carries it does: they are joined while it is pending, and end in
    the state in which it ends.
+5. What ends the first of a series lets the next have its turn (`sqlite_series`); a replay leaves the series.
 """
 
 import sqlite3
@@ -24,7 +25,17 @@ from reconciler.store.sqlite_alarms import AlarmChanges, EndAlarms, MoveAlarms, 
 from reconciler.store.sqlite_arrivals import Accept, accept
 from reconciler.store.sqlite_claims import Claim, claim
 from reconciler.store.sqlite_downlinks import Expire, Serve, answer, expire, serve
-from reconciler.store.sqlite_rows import JOINED, PENDING, STATES, UNDELIVERED, BatchRow, LeaseRow, SettlementRow
+from reconciler.store.sqlite_rows import (
+    JOINED,
+    PENDING,
+    STATES,
+    UNDELIVERED,
+    WAITING,
+    BatchRow,
+    LeaseRow,
+    SettlementRow,
+)
+from reconciler.store.sqlite_series import advance
 from reconciler.store.sqlite_statements import as_json, insert, packed
 
 __all__ = ["Join", "Operation", "Release", "Replay", "Settle", "perform"]
@@ -162,7 +173,7 @@ UPDATE deliveries SET token = token + 1, leased_until = NULL WHERE key IN (SELEC
 def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally: _Tally, alarms: AlarmChanges) -> None:
     settlements = [settlement for operation in operations for settlement in operation.settlements]
     keys = iter(_held(connection, [settlement.lease for settlement in settlements]))
-    steps, attempts, undelivered = [], [], []
+    steps, attempts, undelivered, ended_in_series = [], [], [], []
     carriers: dict[int, list[int]] = {}
     answers: list[tuple[int, Replies, datetime]] = []
     settled = {0}
@@ -182,11 +193,15 @@ def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally:
                 undelivered.append(key)
             if held < 0 and settlement.state != PENDING:
                 carriers.setdefault(settlement.state, []).append(key)
+            if settlement.ordered and settlement.state != PENDING:
+                ended_in_series.append((key, settlement.attempt.started_at + settlement.attempt.duration))
             if settlement.answer is not None:
                 answers.append((key, *settlement.answer))
     connection.execute(_STEP, (as_json(steps),))
     # OR REPLACE, because an attempt numbered wrongly must not fail the group.
     insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
+    if ended_in_series:
+        advance(connection, ended_in_series, tally)
     if undelivered:
         connection.execute(_LIST_UNDELIVERED, (as_json(undelivered),))
     for state, ended in carriers.items():
@@ -262,7 +277,7 @@ WITH given (key, batch) AS (
     FROM json_each(:leases) AS given
     CROSS JOIN messages ON messages.id = substr(:ids, 16 * given.key + 1, 16)
     CROSS JOIN deliveries ON deliveries.key = messages.key << 16 | json_extract(given.value, '$[0]')
-    WHERE deliveries.state NOT IN ({PENDING}, {JOINED})
+    WHERE deliveries.state NOT IN ({PENDING}, {JOINED}, {WAITING})
 )
 SELECT carried, state, json_group_array(key) FROM (
     SELECT deliveries.key, deliveries.state, false AS carried
@@ -276,7 +291,8 @@ GROUP BY carried, state
 """
 
 _REPLAY: Final = """
-UPDATE deliveries SET state = :state, tries = 0, due_at = :now WHERE key IN (SELECT value FROM json_each(:keys))
+UPDATE deliveries SET state = :state, tries = 0, due_at = :now, device = NULL
+WHERE key IN (SELECT value FROM json_each(:keys))
 """
 
 _UNLIST: Final = """

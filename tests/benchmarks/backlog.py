@@ -57,7 +57,7 @@ def multiply(path: Path, count: int) -> None:
         connection.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", messages())
         connection.execute(
             "INSERT INTO deliveries SELECT messages.key << 16, callback, endpoint, 0, request, warnings, due_at,"
-            " 0, 0, 0, 0, NULL, 0, NULL FROM deliveries CROSS JOIN messages WHERE messages.key > 1"
+            " 0, 0, 0, 0, NULL, 0, NULL, NULL FROM deliveries CROSS JOIN messages WHERE messages.key > 1"
         )
         connection.execute(
             "INSERT INTO segments SELECT key >> 12, device, key FROM messages WHERE key < ?", (count >> 12 << 12,)

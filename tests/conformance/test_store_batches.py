@@ -204,7 +204,7 @@ async def test_many_batches_are_settled_in_one_call(store: Store) -> None:
         await store.settle([a_settlement(batch[0], step) for batch, step in zip(batches, steps, strict=True)])
         == [True] * 6
     )
-    assert await store.counts() == {
+    assert await store.counts() == dict.fromkeys(State, 0) | {
         State.PENDING: 2,
         State.JOINED: 2,
         State.DELIVERED: 4,

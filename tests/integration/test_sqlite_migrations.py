@@ -117,7 +117,7 @@ def write_first_form(directory: Path) -> None:
         connection.execute("COMMIT")
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A store of the first form, or one that a later version has brought forward and left in its own."""
     write_first_form(tmp_path)
@@ -149,6 +149,7 @@ async def test_everything_in_a_store_of_the_first_form_is_found(directory: Path)
         State.DELIVERED: 100,
         State.UNDELIVERED: 100,
         State.JOINED: 0,
+        State.WAITING: 0,
     }
     for state, numbers in ((State.UNDELIVERED, range(101, 201)), (State.JOINED, range(0))):
         listed = await store.deliveries(DeliveryFilter(state=state), limit=1_000)

@@ -89,7 +89,7 @@ def arrivals(draw: st.DrawFn) -> Arrival:
     """A message, often one that came before, with up to four deliveries due around NOW, and what it sets in motion."""
     message = message_number(draw(numbers), draw(stations))
 
-    def delivery(ordinal: int) -> Delivery:
+    def delivery(ordinal: int, *, held: bool = False) -> Delivery:
         host, asks = draw(st.sampled_from(HOSTS)), draw(st.booleans())
         return a_delivery(
             message,
@@ -99,10 +99,11 @@ def arrivals(draw: st.DrawFn) -> Arrival:
             asks=asks,
             callback=draw(st.sampled_from(CALLBACKS)),
             due_at=NOW + draw(st.sampled_from([-5, 0, 10])) * SECOND,
+            ordered=not (held or asks) and draw(st.booleans()),
         )
 
-    deliveries = [delivery(ordinal) for ordinal in range(draw(few))]
-    held = [draw(st.booleans()) for _ in deliveries]
+    held = [draw(st.booleans()) for _ in range(draw(few))]
+    deliveries = [delivery(ordinal, held=now) for ordinal, now in enumerate(held)]
     arrival = an_arrival(
         message,
         held=[delivery for delivery, now in zip(deliveries, held, strict=True) if now],
