@@ -31,6 +31,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     UNDELIVERED = "undelivered"
     JOINED = "joined"
+    WAITING = "waiting"
 
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A delivery's id, as `deliveries list` shows it.")]

@@ -129,7 +129,7 @@ _CALLBACK_FIELDS: Final[Mapping[str, _Check]] = {
     "channel": _one_of(*CHANNEL_FIELDS),
     "method": _one_of(*Method),
     "headers": _texts,
-    **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "enabled", "protect"), _flag),
+    **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "ordered", "enabled", "protect"), _flag),
     **dict.fromkeys(
         ("url", "signature", "contentType", "body", "linePattern", "recipient", "subject", "message"), _text
     ),

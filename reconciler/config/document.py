@@ -240,6 +240,13 @@ class UrlCallback(_HttpCallback):
         description="Template of the body; values are escaped as the content type needs it.",
         examples=['{"device": "{device}", "time": {time}}'],
     )
+    ordered: bool = Field(
+        default=False,
+        description="Sends what one device's messages make one after the other, in the order in which the messages "
+        "were accepted: the next is not attempted before the one before it is delivered or given up. One that fails "
+        "holds up those behind it for at most 7 minutes 40 seconds (four attempts of 10 seconds, 1, 2 and 4 minutes "
+        "between them); then they go on, and it is left behind. A replay is outside the order. Not for data/bidir.",
+    )
 
 
 class BatchUrlCallback(_HttpCallback):
@@ -380,6 +387,7 @@ class CallbackOverride(_Mapping):
     send_sni: bool | None = Field(default=None, description="Names the host during the TLS handshake.")
     send_duplicates: bool | None = Field(default=None, description="Fires once for every station.")
     downlink_hook: bool | None = Field(default=None, description="Its answer is the device's downlink.")
+    ordered: bool | None = Field(default=None, description="Sends what one device's messages make in their order.")
     enabled: bool | None = Field(default=None, description="Whether it fires at all.")
     protect: bool | None = Field(default=None, description="Refuses plans that would delete the callback.")
 

@@ -266,6 +266,7 @@ _ALL: Final = (
     _callbacks("sendSni", "flag", "Names the host during the TLS handshake.", True),
     _callbacks("sendDuplicates", "flag", "Fires once for every station.", False),
     _callbacks("downlinkHook", "flag", "Its answer is the device's downlink.", True),
+    _callbacks("ordered", "flag", "Sends what one device's messages make in their order.", True),
     _callbacks("enabled", "flag", "Whether it fires at all.", True),
     _callbacks("protect", "flag", "Refuses plans that would delete the callback.", True),
     _device_types("description", "text", "For people.", _plain("description", ""), {"present": True}),

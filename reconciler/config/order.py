@@ -80,6 +80,7 @@ _CALLBACK = _shape(
     "downlinkHook",
     "sendSni",
     "sendDuplicates",
+    "ordered",
     "enabled",
     "protect",
     "tests",

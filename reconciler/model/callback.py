@@ -101,6 +101,14 @@ def _combination_findings(content: Content, callback_type: CallbackType) -> Iter
     if content.get("downlinkHook") and not is_bidir and "downlinkHook" in CHANNEL_FIELDS[text_of(content, "channel")]:
         detail = f"Devices wait for the answer of a data/bidir callback only; this one is {callback_type}."
         yield finding("downlink-hook-not-bidir", ("downlinkHook",), detail, at_key=True)
+    # On other channels the field itself is reported.
+    if is_bidir and content.get("ordered") and "ordered" in CHANNEL_FIELDS[text_of(content, "channel")]:
+        detail = (
+            "A device that asks for a downlink listens for seconds; a data/bidir callback that waits for the delivery "
+            "before it, which may take minutes, would answer too late."
+        )
+        help = "Take ordered away, or keep the order in a data/uplink callback beside this one."
+        yield finding("ordered-bidir", ("ordered",), detail, help=help, at_key=True)
     if is_bidir and content["channel"] == "email":
         detail = (
             "A data/bidir callback may answer the device, and a mail brings no answer back. It is sent like any other."

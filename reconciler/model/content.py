@@ -47,6 +47,7 @@ CALLBACK_DEFAULTS: Final[Content] = {
     "sendSni": False,
     "sendDuplicates": False,
     "downlinkHook": False,
+    "ordered": False,
     "enabled": True,
     "protect": False,
 }
@@ -55,7 +56,10 @@ CALLBACK_DEFAULTS: Final[Content] = {
 _EVERY_CHANNEL = ("type", "channel", "payload", "enabled", "protect", "sendDuplicates")
 CHANNEL_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "url": frozenset(
-        (*_EVERY_CHANNEL, "method", "url", "headers", "signature", "contentType", "body", "sendSni", "downlinkHook"),
+        (
+            *_EVERY_CHANNEL,
+            *("method", "url", "headers", "signature", "contentType", "body", "sendSni", "downlinkHook", "ordered"),
+        ),
     ),
     "batch-url": frozenset((*_EVERY_CHANNEL, "method", "url", "linePattern", "sendSni", "downlinkHook")),
     "email": frozenset((*_EVERY_CHANNEL, "recipient", "subject", "message")),

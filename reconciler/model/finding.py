@@ -38,6 +38,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "bad-downlink-data": "The downlink data does not make 8 bytes",
     "downlink-data-not-direct": "Downlink data without the mode that sends it",
     "downlink-hook-not-bidir": "Only a data/bidir callback can answer a device",
+    "ordered-bidir": "A callback that may answer devices does not wait for order",
     "downlink-hook-twice": "Two callbacks are selected to answer the same devices",
     "downlink-hook-unused": "A callback is selected to answer, and never asked",
     "downlink-callback-missing": "No callback answers the devices",

@@ -89,7 +89,8 @@ class Key(NamedTuple):
 class UrlChannel:
     """One HTTP request for each message (`callbacks.md` section 4.1).
 
-    `signing_keys` names the secrets that sign it, the newest first; none for a request without a signature.
+    `signing_keys` names the secrets that sign it, the newest first; none for a request without a signature. `ordered`
+    says whether the requests for one device go one after the other, in the order in which its messages were accepted.
     """
 
     method: Method
@@ -100,6 +101,7 @@ class UrlChannel:
     send_sni: bool
     downlink_hook: bool
     signing_keys: tuple[str, ...] = ()
+    ordered: bool = False
     kind: Literal["url"] = field(default="url", init=False)
 
 

@@ -89,6 +89,7 @@ def url_channel(content: Content, method: Method, scope: Scope, found: list[Find
         send_sni=bool(content.get("sendSni", False)),
         downlink_hook=bool(content.get("downlinkHook", False)),
         signing_keys=keys,
+        ordered=bool(content.get("ordered", False)),
     )
 
 

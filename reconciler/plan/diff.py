@@ -35,6 +35,7 @@ FIELD_ORDER = (
     "downlinkHook",
     "sendSni",
     "sendDuplicates",
+    "ordered",
     "enabled",
     "protect",
 )

@@ -5,7 +5,8 @@
 2. A new revision is compiled before it is published, and becomes the engine's router in one assignment after it is
    durable. Deliveries that were made keep the bytes they promised.
 3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
-   is the queue. So is what is for an endpoint that is parked (`breaker`).
+   is the queue. So is what is for an endpoint that is parked (`breaker`), and what has to keep its order: only the store
+   knows whose turn it is.
 4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due. When the wall
    clock is set, deliveries keep their waits like everything else that is due at some time (`alarms`).
 5. What the network never sends, the engine makes itself when it is due: DATA_ADVANCED, ERROR, and the ACKNOWLEDGE of
@@ -369,10 +370,11 @@ class Engine:
                 self.worker.unreserve(delivery.endpoint)
 
     def _admit(self, deliveries: tuple[Delivery, ...]) -> tuple[tuple[Delivery, ...], tuple[Delivery, ...]]:
-        """Those the worker has room for, now reserved, and the others."""
+        """Those the worker has room for, now reserved, and the others, the ordered ones among them."""
         if len(deliveries) == 1:  # by far the most frequent case
-            return (deliveries, ()) if self.worker.reserve(deliveries[0].endpoint) else ((), deliveries)
-        held = tuple(d for d in deliveries if self.worker.reserve(d.endpoint))
+            (only,) = deliveries
+            return (deliveries, ()) if not only.ordered and self.worker.reserve(only.endpoint) else ((), deliveries)
+        held = tuple(d for d in deliveries if not d.ordered and self.worker.reserve(d.endpoint))
         kept = {d.id for d in held}
         return held, tuple(d for d in deliveries if d.id not in kept)
 
@@ -400,6 +402,8 @@ class Engine:
     def _settled(self, settlement: Settlement) -> None:
         if isinstance(settlement.step, RetryAt):
             self._due_by(settlement.step.when)
+        elif settlement.lease.delivery.ordered:  # the next of its series is due
+            self._look_now()
         if settlement.replies is not None:
             self._answered(settlement)
         self.events.settled(settlement)

@@ -27,6 +27,14 @@ class RetryPolicy:
     waits: tuple[timedelta, ...]
     jitter: float = 0.0
 
+    @property
+    def longest(self) -> timedelta:
+        """From the start of the first attempt to the end of the last, at most: how long one failing delivery lasts.
+
+        With it an ordered callback says how long one message can hold up those of its device behind it.
+        """
+        return sum(self.waits, timedelta()) * (1 + self.jitter) + self.deadline * (len(self.waits) + 1)
+
 
 OPERATOR_POLICY = RetryPolicy(
     deadline=timedelta(seconds=10),  # callbacks.md section 5: a later answer counts as failure

@@ -11,7 +11,8 @@
 5. What a device type does not use costs its messages nothing: all of this is found out when a revision is compiled.
    Values that are made for each message are made by position, here and in `rendering`: by keyword, a message with one
    URL callback took 3.9 us instead of 3.1 (three paired runs).
-6. The router of a new revision takes over what the old one compiled where the digests are the same, so that a small
+6. The deliveries of an ordered callback are marked so; who waits for whom, only the store knows.
+7. The router of a new revision takes over what the old one compiled where the digests are the same, so that a small
    change of a large revision compiles only what changed. Compiling all of a large one goes in steps, so that messages
    and deliveries go on meanwhile.
 """
@@ -29,7 +30,16 @@ from reconciler.model.definition import Content, Definition, Finding, check_call
 from reconciler.model.delivery import Delivery, DeliveryId, Request
 from reconciler.model.downlink import LISTENING, Downlink, DownlinkState, InfoCode
 from reconciler.model.message import HEARD, Message, MessageType
-from reconciler.model.resource import Callback, CallbackType, DeviceType, DownlinkMode, EmailChannel, Key, Resource
+from reconciler.model.resource import (
+    Callback,
+    CallbackType,
+    DeviceType,
+    DownlinkMode,
+    EmailChannel,
+    Key,
+    Resource,
+    UrlChannel,
+)
 from reconciler.model.revision import Revision
 from reconciler.model.value import value
 from reconciler.runtime.downlink import direct_data
@@ -108,6 +118,7 @@ class _Promise(NamedTuple):
     payload: PayloadConfig | None
     build: RequestBuilder
     asks: bool
+    ordered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +262,7 @@ class Router:
         no_warnings: tuple[str, ...] = ()
         decoded: dict[str, tuple[Values, tuple[str, ...]]] = {}
         deliveries = []
-        for ordinal, (callback, endpoint, config, build, asks) in enumerate(promises):
+        for ordinal, (callback, endpoint, config, build, asks, ordered) in enumerate(promises):
             own, warnings = values, no_warnings
             if config is not None:
                 known = decoded.get(config.text)
@@ -259,7 +270,9 @@ class Router:
                     known = decoded[config.text] = with_custom_data(values, config, message)
                 own, warnings = known
             id = DeliveryId(message.id, ordinal)
-            deliveries.append(Delivery(id, callback, revision, endpoint, build(own, id), warnings, now, asks=asks))
+            deliveries.append(
+                Delivery(id, callback, revision, endpoint, build(own, id), warnings, now, asks=asks, ordered=ordered)
+            )
         return tuple(deliveries)
 
     def _without_reaction(self, message: Message, *, device_type_known: bool) -> Route:
@@ -441,4 +454,7 @@ def _first_state(mode: DownlinkMode, asker: _Compiled | None) -> DownlinkState |
 
 def _promises(compiled: _Compiled, *, asks: bool = False) -> Iterable[_Promise]:
     callback = compiled.callback
-    return (_Promise(callback.key, compiled.endpoint, callback.payload, build, asks) for build in compiled.builders)
+    ordered = isinstance(callback.channel, UrlChannel) and callback.channel.ordered
+    return (
+        _Promise(callback.key, compiled.endpoint, callback.payload, build, asks, ordered) for build in compiled.builders
+    )

@@ -253,7 +253,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "recipient": _ADDRESSES | st.lists(_ADDRESSES, min_size=1, max_size=3),
     "subject": _FREE_TEXTS,
     "message": _FREE_TEXTS,
-    **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "enabled", "protect"), st.booleans()),
+    **dict.fromkeys(("sendSni", "sendDuplicates", "downlinkHook", "ordered", "enabled", "protect"), st.booleans()),
 }
 
 

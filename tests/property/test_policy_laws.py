@@ -67,7 +67,7 @@ _CALLBACKS = st.fixed_dictionaries(
         "headers": st.dictionaries(st.sampled_from(["X-A", "x-a", "Authorization"]), _TEXTS, max_size=2),
         **dict.fromkeys(("body", "contentType", "payload", "subject", "message", "linePattern"), _TEXTS),
         "recipient": st.sampled_from(["ops@example.com", "ops@example.com, lab@example.org", ",", ""]),
-        **dict.fromkeys(("enabled", "protect", "sendSni", "sendDuplicates", "downlinkHook"), st.booleans()),
+        **dict.fromkeys(("enabled", "protect", "sendSni", "sendDuplicates", "downlinkHook", "ordered"), st.booleans()),
     },
 )
 _FLAGS = st.fixed_dictionaries({}, optional=dict.fromkeys(("enabled", "protect"), st.booleans()))

@@ -60,6 +60,8 @@ def delivery_as_text(delivery: Json, *, paint: Paint) -> str:
         rows.append(("waits", visible(delivery["waits"])))
     if delivery["batch"]:
         rows.append(("batch", "carried by this delivery" if _carries(delivery) else f"carried by {delivery['batch']}"))
+    if delivery["ordered"]:
+        rows.append(("order", "after the earlier ones of its callback and device"))
     lines = [
         f"delivery {paint.strong(delivery['id'])}: {_state(delivery['state'], paint)}",
         *indent(columns(rows), by=2),
@@ -228,6 +230,13 @@ def _attempts(delivery: Json, paint: Paint) -> Iterator[str]:
         yield "sent in a batch; the delivery that carries it has the attempts:"
         yield ""
         yield f"    reconciler deliveries show {delivery['batch']}"
+    elif delivery["waitsFor"]:
+        message, _, _ = delivery["waitsFor"].partition(".")
+        yield f"waits for message {message} of the same device; its turn comes when that is delivered or"
+        # The longest that one can take: `runtime.retry.RetryPolicy.longest`.
+        yield "given up, for each that fails within 7 minutes 40 seconds. What it waits for:"
+        yield ""
+        yield f"    reconciler deliveries show {delivery['waitsFor']}"
     elif not delivery["log"]:
         yield "not attempted yet"
     for attempt in delivery["log"]:

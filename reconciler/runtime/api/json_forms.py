@@ -22,6 +22,7 @@ from reconciler.model.delivery import (
     Accepted,
     Attempt,
     Delivery,
+    DeliveryId,
     Refused,
     RetryAt,
     Settlement,
@@ -87,7 +88,7 @@ def _shown(given: Value) -> JsonValue:
 
 def delivery_json(record: DeliveryRecord, *, why: WhyWaiting = _nothing_known) -> JsonObject:
     """A delivery, with every attempt; `why` says of an endpoint why what is for it waits."""
-    return _delivery_json(record.delivery, record.attempts, why)
+    return _delivery_json(record.delivery, record.attempts, why, record.waits_for)
 
 
 def settlement_json(settlement: Settlement) -> JsonObject:
@@ -205,7 +206,9 @@ def _publication_json(publication: Publication) -> JsonObject:
     }
 
 
-def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt], why: WhyWaiting) -> JsonObject:
+def _delivery_json(
+    delivery: Delivery, attempts: Sequence[Attempt], why: WhyWaiting, waits_for: DeliveryId | None = None
+) -> JsonObject:
     return {
         "id": str(delivery.id),
         "messageId": delivery.id.message,
@@ -219,6 +222,8 @@ def _delivery_json(delivery: Delivery, attempts: Sequence[Attempt], why: WhyWait
         "waits": why(delivery.endpoint) if delivery.state is State.PENDING else None,
         "warnings": delivery.warnings,
         "batch": None if delivery.batch is None else str(delivery.batch),
+        "ordered": delivery.ordered,
+        "waitsFor": None if waits_for is None else str(waits_for),
         "request": request_json(delivery.request),
         "log": [_attempt_json(attempt) for attempt in attempts],
     }

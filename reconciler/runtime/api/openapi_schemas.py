@@ -143,6 +143,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         dueAt=TIME_OR_NULL,
         warnings=array_of(TEXT),
         batch=TEXT_OR_NULL,
+        ordered=FLAG,
+        waitsFor=TEXT_OR_NULL,
         request={"type": "object"},
         log=array_of(ref("Attempt")),
     ),

@@ -56,6 +56,8 @@ def a_delivery(**more: Any) -> dict[str, Any]:
         "dueAt": "2026-11-23T14:20:18.123Z",
         "warnings": ["The field t does not fit."],
         "batch": None,
+        "ordered": False,
+        "waitsFor": None,
         "request": a_request(),
         "log": [an_attempt()],
         **more,
@@ -165,6 +167,20 @@ def test_the_delivery_that_carries_a_batch_says_so_and_has_the_attempts() -> Non
     text = delivery_as_text(a_delivery(batch=f"{'a' * 32}.0"), paint=PLAIN)
     assert "  batch     carried by this delivery\n" in text
     assert "refused 503" in text
+
+
+def test_a_delivery_that_keeps_the_order_says_what_it_waits_for_and_for_how_long() -> None:
+    message, _, _ = CARRIER.partition(".")
+    delivery = a_delivery(state="waiting", ordered=True, waitsFor=CARRIER, log=[], dueAt=None, warnings=[])
+    text = delivery_as_text(delivery, paint=PLAIN)
+    assert "  order     after the earlier ones of its callback and device\n" in text
+    assert text.endswith(
+        "\n"
+        f"  waits for message {message} of the same device; its turn comes when that is delivered or\n"
+        "  given up, for each that fails within 7 minutes 40 seconds. What it waits for:\n"
+        "\n"
+        f"      reconciler deliveries show {CARRIER}\n"
+    )
 
 
 def test_a_delivery_that_was_not_attempted_yet_says_so() -> None:

@@ -21,6 +21,7 @@ CALLBACK = {"type": "data/uplink", "channel": "url", "url": "https://example.com
         (TELEMETRY, CALLBACK),
         (TELEMETRY, {**CALLBACK, "method": "PUT", "headers": {"A": "b"}, "contentType": "text/plain", "body": "x"}),
         (TELEMETRY, {**CALLBACK, "enabled": False, "protect": True, "sendSni": True, "sendDuplicates": True}),
+        (TELEMETRY, {**CALLBACK, "ordered": True}),
         (TELEMETRY, {"type": "error", "channel": "email", "recipient": "a@b", "subject": "x", "message": "y"}),
         (
             TELEMETRY,

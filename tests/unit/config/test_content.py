@@ -31,6 +31,8 @@ def test_device_types(value: dict[str, Any], content: dict[str, Any]) -> None:
     [
         ({"method": "POST", "headers": {}, "contentType": "application/x-www-form-urlencoded", "body": ""}, {}),
         ({"enabled": True, "protect": False, "sendSni": False, "sendDuplicates": False, "downlinkHook": False}, {}),
+        ({"ordered": False}, {}),
+        ({"ordered": True}, {"ordered": True}),
         ({"enabled": False, "protect": True}, {"enabled": False, "protect": True}),
         ({"method": "GET", "headers": {"A": "b"}}, {"method": "GET", "headers": {"A": "b"}}),
         ({"tests": [{}]}, {}),

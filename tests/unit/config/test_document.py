@@ -265,7 +265,7 @@ class TestAgreementWithTheDoor:
         "field",
         [
             *("type", "method", "url", "headers", "contentType", "body", "payload", "sendSni", "sendDuplicates"),
-            *("downlinkHook", "enabled", "protect", "nothing"),
+            *("downlinkHook", "ordered", "enabled", "protect", "nothing"),
         ],
     )
     @pytest.mark.parametrize("value", ["x", "data/bidir", "PUT", 5, None, True, False, [], {"a": "b"}, {"a": 1}])

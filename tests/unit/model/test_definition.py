@@ -72,6 +72,7 @@ class TestCallbacks:
                 "payload": "t::int:16",
                 "sendSni": True,
                 "sendDuplicates": True,
+                "ordered": True,
                 "enabled": False,
                 "protect": True,
             },
@@ -83,7 +84,7 @@ class TestCallbacks:
         assert callback.payload.names == ("t",)
         channel = callback.channel
         assert isinstance(channel, UrlChannel)
-        assert (channel.method, channel.send_sni) == (Method.PUT, True)
+        assert (channel.method, channel.send_sni, channel.ordered) == (Method.PUT, True, True)
         assert channel.body is not None
         assert channel.body.render({"customData#t": 5}) == '{"t": 5}'
         assert [name for name, _ in channel.headers] == ["X-A", "x-b"]  # by name: their order is nobody's intention
@@ -99,6 +100,9 @@ class TestCallbacks:
             ({"method": "PATCH"}, [("unknown-method", ("method",))]),
             ({"linePattern": "x"}, [("field-not-of-channel", ("linePattern",))]),
             ({"nonsense": "x"}, [("field-not-of-channel", ("nonsense",))]),
+            ({"type": "data/bidir", "ordered": True}, [("ordered-bidir", ("ordered",))]),
+            ({"type": "data/bidir", "ordered": False}, []),
+            ({"type": "error", "ordered": True}, []),
             ({"downlinkHook": True}, [("downlink-hook-not-bidir", ("downlinkHook",))]),
             (
                 {"method": "PATCH", "body": "x"},

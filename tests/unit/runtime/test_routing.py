@@ -105,6 +105,14 @@ def test_the_empty_revision_knows_no_device_type() -> None:
     assert router.device_type("tracker") is None
 
 
+def test_an_ordered_callback_makes_ordered_deliveries_of_further_receptions_too() -> None:
+    url = "http://a.example/{duplicate}"
+    route = a_route(message(), any=get(url=url), row=get(url=url, ordered=True, sendDuplicates=True))
+
+    assert [(d.callback.callback, d.ordered) for d in route.deliveries] == [("any", False), ("row", True)]
+    assert [(d.callback.callback, d.ordered) for d in route.again] == [("row", True)]
+
+
 # Further receptions
 
 

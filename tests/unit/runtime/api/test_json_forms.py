@@ -109,6 +109,8 @@ def test_a_delivery_shows_its_request_and_every_attempt_without_secrets() -> Non
         "waits": None,
         "warnings": ("The field door does not fit.",),
         "batch": None,
+        "ordered": False,
+        "waitsFor": None,
         "request": {
             "kind": "http",
             "method": "POST",
@@ -194,6 +196,15 @@ def test_a_joined_line_names_the_delivery_that_carries_it_and_has_no_next_try() 
     shown = delivery_json(DeliveryRecord(delivery, ()))
 
     assert (shown["state"], shown["batch"], shown["dueAt"]) == ("joined", str(carrier), None)
+
+
+def test_an_ordered_delivery_names_the_one_that_it_waits_for() -> None:
+    first = DeliveryId(a_message(1).id, 0)
+    delivery = replace(a_delivery(a_message(2), ordered=True), state=State.WAITING)
+    shown = delivery_json(DeliveryRecord(delivery, (), first))
+
+    assert (shown["state"], shown["ordered"], shown["waitsFor"]) == ("waiting", True, str(first))
+    assert shown["dueAt"] is None
 
 
 DOWNLINK = Downlink(
