@@ -138,7 +138,7 @@ async def test_many_series_advance_in_one_call(store: Store) -> None:
     devices = [f"{number:X}" for number in range(40)]
     await line_up(store, *(ordered(n, device) for n, device in enumerate(devices)))
     seconds = await line_up(store, *(ordered(n, device) for n, device in enumerate(devices, 100)))
-    steps = [Done(), GiveUp("refused"), RetryAt(NOW + MINUTE), Done()] * 10
+    steps: Sequence[Step] = [Done(), GiveUp("refused"), RetryAt(NOW + MINUTE), Done()] * 10
     settlements = [a_settlement(lease, step) for lease, step in zip(await claim(store), steps, strict=True)]
     assert await store.settle(settlements) == [True] * 40
     turns = [each for each, step in zip(seconds, steps, strict=True) if not isinstance(step, RetryAt)]
