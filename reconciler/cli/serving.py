@@ -209,7 +209,8 @@ async def _serve(
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.read)
             room = Room(engine.store, doors.room, disk=partial(_disk, settings.data))
             await room.look()
-            pending = (await engine.store.counts())[State.PENDING]
+            counts = await engine.store.counts()
+            pending = counts[State.PENDING] + counts[State.WAITING]
 
             def started(url: str) -> None:
                 revision = engine.revision.number

@@ -130,7 +130,8 @@ def _finished(wanted: Mapping[str, object]) -> tuple[DeliveryFilter, int]:
     where = _filter(texts)
     if where.state not in (State.UNDELIVERED, State.DELIVERED):
         raise _invalid(
-            "“state” says what to replay: undelivered, or delivered. What is pending or joined is being sent anyway."
+            "“state” says what to replay: undelivered, or delivered. What is pending, joined or waiting is being sent "
+            "anyway."
         )
     limit = wanted.get("limit", 1000)
     if type(limit) is not int or not 1 <= limit <= _MAX_REPLAYED:

@@ -44,7 +44,7 @@ class RoomBounds:
     """When it is full.
 
     Attributes:
-        pending: the most deliveries that wait, retries included. A million of them take 0.7 GB of disk.
+        pending: the most deliveries that wait, for a retry or their turn too. A million of them take 0.7 GB of disk.
         free_bytes: what has to stay free of the disk; if None, 256 MiB, or 5 % of a disk so small that this is less.
     """
 
@@ -107,6 +107,7 @@ class Room:
             least = self._bounds.least_free(disk)
             if disk.free < (least + least // 20 if self.full == "disk" else least):
                 return "disk"
-        pending = (await self._journal.counts())[State.PENDING]
+        counts = await self._journal.counts()
+        pending = counts[State.PENDING] + counts[State.WAITING]
         most = self._bounds.pending
         return "pending" if pending > (most - most // 20 if self.full == "pending" else most) else None

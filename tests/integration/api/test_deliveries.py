@@ -37,6 +37,21 @@ async def test_deliveries_are_found_by_what_they_have_in_common(rig: Rig) -> Non
     assert await search(rig, endpoint="smtp") == []
 
 
+async def test_what_waits_in_order_is_found_with_what_it_waits_for(rig: Rig) -> None:
+    await rig.publish([CHANGES[0], {**CHANGES[1], "after": {**CALLBACK, "ordered": True}}])
+    rig.outcome = Refused(503, b"no")
+    async with rig.attempts(1):
+        first, second = await rig.ingest(UPLINK, {**UPLINK, "seqNumber": 8})
+
+    assert await search(rig, state="pending") == [f"{first}.0"]
+    assert await search(rig, state="waiting") == [f"{second}.0"]
+    message = (await rig.client.get(f"/v1/messages/{second}")).json()
+    (delivery,) = message["callbacks"][0]["deliveries"]
+    assert (delivery["state"], delivery["ordered"], delivery["waitsFor"]) == ("waiting", True, f"{first}.0")
+    assert (delivery["dueAt"], delivery["log"]) == (None, [])
+    assert 'reconciler_deliveries{state="waiting"} 1\n' in (await rig.client.get("/metrics")).text
+
+
 async def test_pages_follow_each_other_until_the_last(rig: Rig) -> None:
     await rig.publish()
     ids = await rig.deliver(*uplinks(5))
@@ -106,6 +121,7 @@ async def test_a_replay_by_condition_sends_what_matches(rig: Rig) -> None:
         {},
         {"state": "pending"},
         {"state": "joined"},
+        {"state": "waiting"},
         {"state": None},
         {"callback": "tracker/telemetry"},
         {"ids": "x"},

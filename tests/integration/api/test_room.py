@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from reconciler.model.delivery import Refused, State
 from reconciler.runtime.api.application import application
 from reconciler.runtime.api.room import Disk, Room, RoomBounds
 from reconciler.store.memory import MemoryStore
+from tests.builders import NOW, a_delivery, a_message, an_arrival
 from tests.integration.api.rig import ALL, TOKENS, UPLINK, Rig, in_process, uplinks
 from tests.virtual_time import run
 
@@ -91,6 +93,17 @@ async def test_who_is_full_stays_so_until_there_is_some_room() -> None:
         told.append(room.full)
 
     assert told == [None, "pending", "pending", "pending", None, None]
+
+
+async def test_what_waits_for_its_turn_fills_it_too() -> None:
+    store = MemoryStore()
+    room = Room(store, RoomBounds(pending=2))
+    for number, full in ((1, None), (2, None), (3, "pending")):
+        message = a_message(number)
+        arrival = an_arrival(message, queued=[a_delivery(message, ordered=True)])
+        await store.accept([arrival], worker="w", lease=timedelta(minutes=2), now=NOW)
+        await room.look()
+        assert room.full == full
 
 
 @pytest.mark.parametrize(
