@@ -27,6 +27,7 @@ from reconciler.model.message import Message, MessageType
 from reconciler.model.revision import Owned, Publication, Revision
 from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, Heard, Kept, MessageRecord, Store
 from reconciler.store.sqlite import open_sqlite
+from reconciler.store.sqlite_care import check_sqlite
 from reconciler.store.sqlite_values import micros
 from tests.builders import (
     NOW,
@@ -204,6 +205,21 @@ async def test_a_store_of_the_first_form_takes_all_that_is_new(directory: Path) 
     store = await open_sqlite(directory)  # the second time there is nothing to migrate
     assert await store.downlink(new.id) == a_downlink(new)
     await store.close()
+
+
+async def test_order_begins_with_what_comes_after_the_migration(directory: Path) -> None:
+    store = await open_sqlite(directory)
+    pending = MESSAGES - 200
+    messages = [a_message(number, device=DEVICES[0]) for number in (MESSAGES + 1, MESSAGES + 2)]
+    arrivals = [an_arrival(m, queued=[a_delivery(m, ordered=True)]) for m in messages]  # of a callback from before
+    await store.accept(arrivals, worker="w", lease=LEASE, now=NOW)
+    leases = await claim(store)
+    assert len(leases) == pending + 1
+    assert [lease.delivery.id.message for lease in leases if lease.delivery.ordered] == [messages[0].id]
+    assert await store.settle([a_settlement(lease, Done()) for lease in leases]) == [True] * (pending + 1)
+    assert [lease.delivery.id.message for lease in await claim(store)] == [messages[1].id]
+    await store.close()
+    assert check_sqlite(directory).damage == ()
 
 
 async def test_revisions_of_an_earlier_form_tell_what_was_recorded_and_can_be_followed(tmp_path: Path) -> None:
