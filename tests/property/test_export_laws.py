@@ -59,6 +59,7 @@ _CHANNELS: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
         "body": _BODIES,
         "headers": st.dictionaries(st.sampled_from(["X-A", "X-B", "Authorization", "x-null"]), _LINES, min_size=1),
         "sendSni": st.just(True),
+        "ordered": st.just(True),
     },
     "batch-url": {
         "url": st.just("https://one.example.com/?lines={batch}"),
