@@ -90,7 +90,7 @@ async def an_engine(world: World) -> tuple[Engine, Mortal]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     mortal = Mortal(world)
-    engine = Engine(store=mortal, channel=mortal, now=loop.now, dice=lambda: 0.0)  # type: ignore[arg-type]
+    engine = Engine(store=mortal, channel=mortal, now=loop.now, dice=lambda: 0.0)
     await engine.start()
     return engine, mortal
 
