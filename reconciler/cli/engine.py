@@ -160,6 +160,15 @@ def serve(
             help="Who changed what, one JSON object a line.  [default: in the log]",
         ),
     ] = None,
+    traces: Annotated[
+        bool | None,
+        typer.Option(
+            "--traces/--no-traces",
+            envvar="RECONCILER_TRACES",
+            help="Send traces to an OpenTelemetry collector, as OTEL_… variables say; needs the extra “otel”.  "
+            "[default: when OTEL_EXPORTER_OTLP_ENDPOINT is set]",
+        ),
+    ] = None,
     directory: Directory = here,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -220,6 +229,7 @@ def serve(
         room=room,
         log_format=log_format,
         audit_log=audit_log,
+        traces=traces,
     )
     raise typer.Exit(serve_engine(terminal, settings, doors))
 

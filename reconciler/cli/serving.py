@@ -11,8 +11,10 @@ import logging
 import re
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -27,7 +29,7 @@ from reconciler.cli.render.diagnostics import diagnostics_as_text
 from reconciler.cli.render.text import plural
 from reconciler.cli.terminal import Terminal
 from reconciler.cli.token_file import Made, add_token, default_token_file, load_tokens
-from reconciler.cli.wiring import EngineSettings, open_engine, run
+from reconciler.cli.wiring import EngineSettings, open_engine, open_tracing, run
 from reconciler.diagnostics import Diagnostic
 from reconciler.errors import StoreError
 from reconciler.model.delivery import State
@@ -40,6 +42,7 @@ from reconciler.runtime.channels.egress import EgressPolicy
 from reconciler.runtime.channels.pool import Counters
 from reconciler.runtime.clock import utc_now
 from reconciler.runtime.engine import Engine
+from reconciler.runtime.tracing import Tracing
 
 __all__ = [
     "Address",
@@ -55,6 +58,7 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>
 # A name whose last label is written out, so that none opens everything, and is no number, so that no address that is
 # mistyped counts as a name (URL Standard, section 3.5).
 _EGRESS_NAME = re.compile(r"(?:[A-Za-z0-9_*-]{1,63}\.)*(?=[^.]*[A-Za-z])(?!0[xX])[A-Za-z0-9_-]{1,63}\.?")
+_HAND_OVER_WITHIN = timedelta(seconds=3)
 # What the user typed wrong, beside what the machine refuses.
 _USAGE_CODES = frozenset({"listen-unknown-host", "listen-bad-port"})
 
@@ -127,6 +131,7 @@ class DoorSettings:
         certificate: what they show; without one they speak HTTP without TLS.
         room: when messages are refused.
         log_format: of what happens.
+        traces: whether to make them; as the environment says if None.
         audit_log: a file for who changed what; without it that stands in the log.
     """
 
@@ -135,6 +140,7 @@ class DoorSettings:
     certificate: ServerCertificate | None = None
     room: RoomBounds = field(default_factory=RoomBounds)
     log_format: LogFormat = LogFormat.TEXT
+    traces: bool | None = None
     audit_log: Path | None = None
 
 
@@ -187,11 +193,21 @@ def serve_engine(terminal: Terminal, settings: EngineSettings, doors: DoorSettin
             audit_to(doors.audit_log)
         except OSError as error:
             terminal.fail(f"The audit log {doors.audit_log} can not be written: {error.strerror}.", ExitCode.FAILED)
-    return run(_serve(terminal, settings, doors, tokens=tokens, token_file=path))
+    tracing = open_tracing(asked=doors.traces)
+    if isinstance(tracing, Diagnostic):
+        terminal.complain(diagnostics_as_text([tracing], paint=terminal.paint_talk))
+        return ExitCode.USAGE
+    return run(_serve(terminal, settings, doors, tokens=tokens, token_file=path, tracing=tracing))
 
 
 async def _serve(
-    terminal: Terminal, settings: EngineSettings, doors: DoorSettings, *, tokens: Tokens, token_file: Path
+    terminal: Terminal,
+    settings: EngineSettings,
+    doors: DoorSettings,
+    *,
+    tokens: Tokens,
+    token_file: Path,
+    tracing: Tracing | None,
 ) -> ExitCode:
     address = doors.address
     listener = listen(address.host, address.port)
@@ -200,7 +216,8 @@ async def _serve(
         return ExitCode.USAGE if listener.code in _USAGE_CODES else ExitCode.FAILED
     connections = Counters()
     with listener:
-        async with open_engine(settings, connections=connections) as engine:
+        async with _recorded(tracing), open_engine(settings, connections=connections) as engine:
+            engine.events.tracing = tracing
             if not tokens:
                 tokens = _first_token(terminal, token_file)
             stop = asyncio.Event()
@@ -220,17 +237,31 @@ async def _serve(
                 )
 
             app = application(engine, tokens, stopping=stop, room=room, connections=connections)
+            traced = app if tracing is None else tracing.doors(app)
+            shortcut = app.shortcut if tracing is None else None  # it leads past what is traced
             tls = None if doors.certificate is None else doors.certificate.context
             # Whoever watches must not die unnoticed: revoking a token would have no effect any more.
             async with asyncio.TaskGroup() as watching:
                 watchers = [watching.create_task(work) for work in (reloading.watch(), room.watch())]
                 try:
-                    await serve(app, listener, now=utc_now, stop=stop, started=started, tls=tls, shortcut=app.shortcut)
+                    await serve(
+                        traced, listener, now=utc_now, stop=stop, started=started, tls=tls, shortcut=shortcut
+                    )
                 finally:
                     for watcher in watchers:
                         watcher.cancel()
     terminal.say("Stopped.")
     return ExitCode.FINE
+
+
+@asynccontextmanager
+async def _recorded(tracing: Tracing | None) -> AsyncIterator[None]:
+    """At the end, when nothing more can happen, hand over what was recorded."""
+    try:
+        yield
+    finally:
+        if tracing is not None:
+            await tracing.close(within=_HAND_OVER_WITHIN)
 
 
 def _disk(path: Path) -> Disk:

@@ -4,6 +4,7 @@
 2. Concrete things are imported where they are made: a verb pays for what it uses.
 """
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.cli.data_directory import make_data_directory
 from reconciler.cli.terminal import Terminal, open_terminal
+from reconciler.diagnostics import Diagnostic
 from reconciler.errors import StoreError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.runtime.engine import Engine
     from reconciler.runtime.retention import Keeping
     from reconciler.runtime.retry import RetryPolicy
+    from reconciler.runtime.tracing import Tracing
     from reconciler.store.sqlite_check import Condition
     from reconciler.targets.protocol import Archive, Target
 
@@ -37,6 +40,7 @@ __all__ = [
     "environment",
     "observer_at",
     "open_engine",
+    "open_tracing",
     "run",
     "secret",
     "target_at",
@@ -47,6 +51,7 @@ __all__ = [
 T = TypeVar("T")
 
 _SECRET = "RECONCILER_SECRET_"
+_INSTALL_TRACES = 'pip install "reconciler[otel]"'
 
 
 # The environment
@@ -211,6 +216,45 @@ async def open_engine(settings: EngineSettings, *, connections: "Counters | None
             await channel.close()
     finally:
         await store.close()
+
+
+def open_tracing(*, asked: bool | None) -> "Tracing | Diagnostic | None":
+    """Traces as the variables OTEL_… say; None when there are to be none.
+
+    Nobody has `asked` when it is None: then there are traces if a variable names a collector. One is often named for
+    every program of a machine, so that an engine that can not make traces then starts all the same.
+    """
+    named = variable("OTEL_EXPORTER_OTLP_ENDPOINT") or variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or variable("OTEL_TRACES_EXPORTER") == "none"
+    )
+    if asked is False or (asked is None and (not named or off)):
+        return None
+    from reconciler.runtime.clock import utc_now
+
+    try:
+        from reconciler.runtime.open_telemetry import open_telemetry
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        if asked is None:
+            logging.getLogger("reconciler.traces").warning("traces.not-installed", extra={"install": _INSTALL_TRACES})
+            return None
+        return Diagnostic(
+            "traces-not-installed",
+            "Traces need OpenTelemetry, which is not installed",
+            "--traces asks for traces. The packages that make them come with the extra “otel”.",
+            f"Install it, or leave the option out:\n\n    {_INSTALL_TRACES}",
+        )
+    try:
+        return open_telemetry(now=utc_now)
+    except (ValueError, OSError) as error:
+        return Diagnostic(
+            "traces-bad-settings",
+            "The settings for traces can not be used",
+            f"OpenTelemetry refuses what the variables OTEL_… say: {error}",
+            "Correct the variable, or start without traces:\n\n    reconciler engine serve --no-traces",
+        )
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

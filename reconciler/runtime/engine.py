@@ -350,6 +350,7 @@ class Engine:
             else:
                 repeated += kept is Kept.REPEATED
         self.events.taken(accepted=accepted, repeated=repeated, unrouted=unrouted, receptions=receptions)
+        self.events.kept(arrivals, answers, since=now)
         return taken
 
     def _set_in_motion(self, arrival: Arrival, *, now: datetime) -> None:

@@ -10,15 +10,17 @@ import asyncio
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from reconciler.errors import StoreError
 from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
 from reconciler.model.downlink import InfoCode
 from reconciler.model.revision import Revision
+from reconciler.runtime.tracing import Tracing
+from reconciler.store.protocol import Arrival, Kept
 from reconciler.runtime.breaker import Health, Standing
 
 __all__ = ["BUCKETS", "Counters", "Events", "Lost"]
@@ -65,10 +67,15 @@ class _Subscriber:
 
 
 class Events:
-    """Counts, logs and streams."""
+    """Counts, logs and streams.
+
+    Attributes:
+        tracing: who records traces; None when nobody does.
+    """
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.tracing: Tracing | None = None
         self._subscribers: set[_Subscriber] = set()
         self._closed = False
 
@@ -82,6 +89,11 @@ class Events:
         counters.receptions += receptions
         counters.repeated += repeated
         counters.unrouted += unrouted
+
+    def kept(self, arrivals: Sequence[Arrival], answers: Sequence[Kept], *, since: datetime) -> None:
+        """Messages were routed, from `since` on, and the store has answered for each of them."""
+        if self.tracing is not None:
+            self.tracing.kept(arrivals, answers, since=since)
 
     def refused(self, count: int) -> None:
         """Messages were refused at the door."""
@@ -117,6 +129,8 @@ class Events:
                     "step": settlement.step.kind,
                 },
             )
+        if self.tracing is not None:
+            self.tracing.attempted(settlement)
         for subscriber in self._subscribers:
             if len(subscriber.waiting) >= _SUBSCRIBER_BACKLOG:
                 subscriber.waiting.popleft()
