@@ -9,6 +9,7 @@
 
 import asyncio
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -26,10 +27,15 @@ _Stamp: TypeAlias = tuple[int, int, int, int]
 
 
 class Reloading:
-    """The files of an engine that may change while it runs."""
+    """The files of an engine that may change while it runs.
+
+    Attributes:
+        failures: readings that left something as it was, by what was read.
+    """
 
     def __init__(self, tokens: Tokens, token_file: Path, certificate: ServerCertificate | None) -> None:
         """`tokens` are those in force; they are exchanged in place."""
+        self.failures = {"tokens": 0, "certificate": 0}
         self._tokens = tokens
         self._token_file = token_file
         self._certificate = certificate
@@ -37,6 +43,11 @@ class Reloading:
         self._token_stamp: _Stamp | str | None = "unknown"
         self._certificate_stamps = self._stamps()
         self._warn_of_open_key()
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the certificate of the doors ends; None without one."""
+        return None if self._certificate is None else self._certificate.expires_at
 
     async def watch(self) -> None:
         """Look again and again, until cancelled."""
@@ -65,8 +76,10 @@ class Reloading:
         try:
             tokens, findings = load_tokens(self._token_file)
         except OSError as error:
+            self.failures["tokens"] += 1
             log.error("tokens.unreadable", extra={"file": str(self._token_file), "error": error.strerror})
             return
+        self.failures["tokens"] += bool(findings)
         for finding in findings:
             log.error("tokens.bad-line", extra={"file": str(self._token_file), "reason": finding.detail})
         before = tuple(self._tokens)
@@ -79,6 +92,7 @@ class Reloading:
             return
         problem = self._certificate.load()
         if problem is not None:
+            self.failures["certificate"] += 1
             log.error("tls.certificate-unusable", extra={"reason": problem.detail})
             return
         audit.certificate_replaced(str(self._certificate.files[0]))

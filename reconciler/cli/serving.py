@@ -236,7 +236,7 @@ async def _serve(
                     f"{plural(pending, 'delivery', 'deliveries')} pending."
                 )
 
-            app = application(engine, tokens, stopping=stop, room=room, connections=connections)
+            app = application(engine, tokens, stopping=stop, room=room, connections=connections, reloads=reloading)
             traced = app if tracing is None else tracing.doors(app)
             shortcut = app.shortcut if tracing is None else None  # it leads past what is traced
             tls = None if doors.certificate is None else doors.certificate.context

@@ -26,7 +26,7 @@ from reconciler.runtime.api.downlinks import Downlinks
 from reconciler.runtime.api.health import Health
 from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
 from reconciler.runtime.api.messages import Messages
-from reconciler.runtime.api.metrics import ConnectionCounts, Metrics
+from reconciler.runtime.api.metrics import ConnectionCounts, Metrics, Reloads
 from reconciler.runtime.api.networks.doors import Networks
 from reconciler.runtime.api.openapi import Description
 from reconciler.runtime.api.revisions import Revisions
@@ -52,19 +52,21 @@ def application(
     stopping: asyncio.Event,
     room: Room | None = None,
     connections: ConnectionCounts | None = None,
+    reloads: Reloads | None = None,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> "Application":
     """Everything that the engine answers.
 
     `stopping` ends streams and whoever waits, so that a server need not wait for them; `room` is watched by the
-    caller, without it there always is some; `connections` are counted by the engine's channel.
+    caller, without it there always is some; `connections` are counted by the engine's channel, `reloads` by who reads
+    files again.
     """
     access, room = Access(tokens), room or Room(engine.store)
     ingest = Ingest(engine, access, room)
     doors = (
         *ingest.doors(),
         *Health(engine, room).doors(),
-        *Metrics(engine, access, room, connections).doors(),
+        *Metrics(engine, access, room, connections, reloads).doors(),
         *Messages(engine).doors(),
         *Stream(engine, access, stopping=stopping, heartbeat_seconds=heartbeat_seconds).doors(),
         *Deliveries(engine, access, room).doors(),

@@ -9,10 +9,12 @@
 
 import ssl
 import stat
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from reconciler.diagnostics import Diagnostic
+from reconciler.runtime.api.expiry import expires_at
 
 __all__ = ["ServerCertificate"]
 
@@ -25,11 +27,13 @@ class ServerCertificate:
 
     Attributes:
         context: what a server listens with; it stays the same one.
+        expires_at: when the one that is shown ends; None when that can not be read.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
         """Holds nothing yet: `load` it."""
         self.context = _context()
+        self.expires_at: datetime | None = None
         self._certificate = certificate
         self._key = key
         self._current = self.context
@@ -46,6 +50,7 @@ class ServerCertificate:
         fresh = _context()
         try:
             fresh.load_cert_chain(self._certificate, self._key, password=_no_password)
+            chain = self._certificate.read_text("ascii", "replace")
         except ssl.SSLError as error:
             return _unusable(self._certificate, self._key, _reason(error))
         except OSError as error:
@@ -54,6 +59,7 @@ class ServerCertificate:
         except _Encrypted:
             return _unusable(self._certificate, self._key, f"The key in {self._key} is encrypted with a password.")
         self._current = fresh
+        self.expires_at = expires_at(chain)
         return None
 
     def open_permissions(self) -> str | None:

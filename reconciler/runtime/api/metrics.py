@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple, Protocol, get_args
 from starlette.requests import Request
 from starlette.responses import Response
 
+from reconciler import __version__
 from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import State
 from reconciler.model.downlink import InfoCode
@@ -29,7 +30,7 @@ from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import BUCKETS, Counters
 from reconciler.store.protocol import EndpointBacklog
 
-__all__ = ["ConnectionCounts", "Metrics", "Sample", "exposition"]
+__all__ = ["ConnectionCounts", "Metrics", "Reloads", "Sample", "exposition"]
 
 _CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MADE: Final[Mapping[AlarmKind, MessageType]] = {
@@ -70,14 +71,36 @@ class ConnectionCounts(Protocol):
         ...
 
 
+class Reloads(Protocol):
+    """What whoever reads files again tells of them."""
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Readings that left something as it was, by what was read."""
+        ...
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the certificate of the doors ends; None without one."""
+        ...
+
+
 class Metrics:
     """The door for Prometheus."""
 
-    def __init__(self, engine: Engine, access: Access, room: Room, connections: ConnectionCounts | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        access: Access,
+        room: Room,
+        connections: ConnectionCounts | None,
+        reloads: Reloads | None = None,
+    ) -> None:
         self._engine = engine
         self._access = access
         self._room = room
         self._connections = connections
+        self._reloads = reloads
 
     def doors(self) -> Sequence[Door]:
         """What this module serves."""
@@ -91,6 +114,8 @@ class Metrics:
         metrics += _guarded(self._access, self._room)
         if self._connections is not None:
             metrics.append(_connected(self._connections))
+        if self._reloads is not None:
+            metrics += _reloaded(self._reloads)
         return Response(exposition(metrics), media_type=_CONTENT_TYPE)
 
 
@@ -181,6 +206,7 @@ def _histogram(counters: Counters) -> Sequence[Sample]:
 
 def _standing(engine: Engine) -> Iterator[_Metric]:
     """How the engine stands now."""
+    yield _Metric("reconciler_build_info", "gauge", "1; the version is a label.", [Sample({"version": __version__}, 1)])
     yield _Metric("reconciler_revision", "gauge", "The current revision.", [Sample({}, engine.revision.number)])
     yield _Metric("reconciler_deliveries_held", "gauge", "Deliveries in memory.", [Sample({}, engine.worker.held)])
     yield _Metric(
@@ -221,6 +247,23 @@ def _connected(connections: ConnectionCounts) -> _Metric:
         "Connections that attempts used, by where they came from.",
         [Sample({"from": "opened"}, connections.opened), Sample({"from": "reused"}, connections.reused)],
     )
+
+
+def _reloaded(reloads: Reloads) -> Iterator[_Metric]:
+    """What keeps an engine from going on for ever without anybody."""
+    yield _Metric(
+        "reconciler_reload_failures_total",
+        "counter",
+        "Times a changed file could not be taken up as it is, by what is in it.",
+        [Sample({"file": name}, count) for name, count in reloads.failures.items()],
+    )
+    if reloads.expires_at is not None:
+        yield _Metric(
+            "reconciler_certificate_expiry_timestamp_seconds",
+            "gauge",
+            "When the certificate of the doors ends, in seconds since the epoch.",
+            [Sample({}, reloads.expires_at.timestamp())],
+        )
 
 
 def _kept(counts: Mapping[State, int], backlog: Sequence[EndpointBacklog], *, now: datetime) -> Iterator[_Metric]:
