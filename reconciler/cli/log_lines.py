@@ -24,6 +24,7 @@ from reconciler.runtime.api.audit import AUDIT_LOGGER
 
 __all__ = ["JsonLines", "LogLines", "audit_to", "log_to"]
 
+_ENGINE_LOGGER = "reconciler.engine"
 # What every record has; the rest was given as `extra`, and is what the event is about.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -64,7 +65,7 @@ class _AuditFile(WatchedFileHandler):
 
 
 def audit_to(path: Path) -> None:
-    """Write the audit log to a file alone.
+    """Write the audit log to a file alone; call it after `log_to`.
 
     Raises:
         OSError: it can not be opened.
@@ -75,6 +76,12 @@ def audit_to(path: Path) -> None:
     logger.handlers[:] = [file]
     logger.propagate = False
     logger.setLevel(logging.INFO)
+    logging.getLogger(_ENGINE_LOGGER).removeFilter(_not_audited)
+
+
+def _not_audited(record: logging.LogRecord) -> bool:
+    """A publication is one event: `audit.published` says more of it, in the log too unless it has a file."""
+    return record.msg != "revision.published"
 
 
 def _owner_only(path: str, flags: int) -> int:
@@ -92,6 +99,7 @@ def log_to(stream: TextIO, *, level: int, form: LogFormat = LogFormat.TEXT) -> N
     handler.setFormatter(LogLines() if form is LogFormat.TEXT else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("reconciler").setLevel(level)
+    logging.getLogger(_ENGINE_LOGGER).addFilter(_not_audited)
 
 
 def _quoted(value: object) -> str:

@@ -54,6 +54,8 @@ __all__ = [
     "server_certificate",
 ]
 
+log = logging.getLogger("reconciler.engine")
+
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})")
 # A name whose last label is written out, so that none opens everything, and is no number, so that no address that is
 # mistyped counts as a name (URL Standard, section 3.5).
@@ -221,7 +223,7 @@ async def _serve(
             if not tokens:
                 tokens = _first_token(terminal, token_file)
             stop = asyncio.Event()
-            _stop_on_signals(terminal, engine, stop)
+            _stop_on_signals(terminal, engine, stop, form=doors.log_format)
             reloading = Reloading(tokens, token_file, doors.certificate)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.read)
             room = Room(engine.store, doors.room, disk=partial(_disk, settings.data))
@@ -231,6 +233,10 @@ async def _serve(
 
             def started(url: str) -> None:
                 revision = engine.revision.number
+                if doors.log_format is LogFormat.JSON:
+                    facts = {"url": url, "version": __version__, "revision": revision, "pending": pending}
+                    log.info("engine.serves", extra=facts)
+                    return
                 terminal.say(
                     f"reconciler {__version__} serves {url}: data in {settings.data}, revision {revision}, "
                     f"{plural(pending, 'delivery', 'deliveries')} pending."
@@ -250,7 +256,10 @@ async def _serve(
                 finally:
                     for watcher in watchers:
                         watcher.cancel()
-    terminal.say("Stopped.")
+    if doors.log_format is LogFormat.JSON:
+        log.info("engine.stopped")
+    else:
+        terminal.say("Stopped.")
     return ExitCode.FINE
 
 
@@ -282,16 +291,19 @@ def _first_token(terminal: Terminal, path: Path) -> Tokens:
     return Tokens([made.token])
 
 
-def _stop_on_signals(terminal: Terminal, engine: Engine, stop: asyncio.Event) -> None:
+def _stop_on_signals(terminal: Terminal, engine: Engine, stop: asyncio.Event, *, form: LogFormat) -> None:
     loop = asyncio.get_running_loop()
 
     def stop_now() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one does what it does to any process
         in_flight = engine.worker.in_flight
+        stop.set()
+        if form is LogFormat.JSON:
+            log.info("engine.stopping", extra={"attempts_in_flight": in_flight})
+            return
         waits = f" {plural(in_flight, 'attempt')} in flight may take up to 10 s." if in_flight else ""
         terminal.say(f"Stopping.{waits}")
-        stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_now)

@@ -162,7 +162,7 @@ class AlarmClock:
             for each in made:
                 self._events.alarm(each.ends.kind)
                 if isinstance(code := each.message.metadata.get("infoCode"), int):
-                    self._events.downlink(InfoCode(code))
+                    self._events.downlink(InfoCode(code), each.message)
             due_at = await self._store.next_alarm_at()
         except StoreError as error:
             self._events.store_failed(error)

@@ -122,7 +122,7 @@ class Engine:
             now=now,
             events=self.events,
         )
-        self._handover = Handover(store=store, now=self._followed_now)
+        self._handover = Handover(store=store, now=self._followed_now, told=self.events.served)
         self._running = False
         self.worker = Worker(
             outbox=store,
@@ -357,7 +357,7 @@ class Engine:
         for alarm in arrival.alarms:
             self._alarms.due_by(alarm.due_at)
         if arrival.reported is not None:
-            self.events.downlink(arrival.reported)
+            self.events.downlink(arrival.reported, arrival.message)
         downlink = arrival.downlink
         if downlink is not None:
             ended = downlink.state is DownlinkState.ENDED

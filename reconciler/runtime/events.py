@@ -3,7 +3,7 @@
 1. Watching never slows the engine: counting is an addition, a subscriber that does not read loses the oldest events
    and is told how many.
 2. One log event for each thing that happened, with fields instead of prose. Payloads, bodies and secrets never.
-   Deliveries that go well are logged at DEBUG, because there are thousands a second.
+   Messages and deliveries that go well are logged at DEBUG, because there are thousands a second. README lists all.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from reconciler.errors import StoreError
 from reconciler.model.alarm import AlarmKind
 from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
-from reconciler.model.downlink import InfoCode
+from reconciler.model.downlink import Downlink, InfoCode
+from reconciler.model.message import Message
 from reconciler.model.revision import Revision
 from reconciler.runtime.tracing import Tracing
 from reconciler.store.protocol import Arrival, Kept
@@ -94,10 +95,15 @@ class Events:
         """Messages were routed, from `since` on, and the store has answered for each of them."""
         if self.tracing is not None:
             self.tracing.kept(arrivals, answers, since=since)
+        if log.isEnabledFor(logging.DEBUG):
+            for arrival, kept in zip(arrivals, answers, strict=True):
+                if kept is not Kept.OVERTAKEN:  # nothing of it was kept
+                    _log_taken(arrival, kept)
 
-    def refused(self, count: int) -> None:
-        """Messages were refused at the door."""
+    def refused(self, count: int, *, code: str) -> None:
+        """Messages of a call were refused at the door; `code` says why the first of them was."""
         self.counters.refused += count
+        log.warning("message.refused", extra={"messages": count, "code": code})
 
     def settled(self, settlement: Settlement) -> None:
         """An attempt ended, and its settlement is durable."""
@@ -142,9 +148,24 @@ class Events:
         """The engine made an event of its own: it is durable."""
         self.counters.alarms[kind] += 1
 
-    def downlink(self, result: InfoCode) -> None:
-        """The result of a downlink request is known, and durable."""
+    def downlink(self, result: InfoCode, acknowledge: Message) -> None:
+        """The result of a downlink request is known, and durable with the message that tells of it."""
         self.counters.downlinks[result] += 1
+        log.log(
+            logging.DEBUG if result is InfoCode.ACKED else logging.INFO,
+            "downlink.ended",
+            extra={
+                "message_id": acknowledge.id,
+                "device_type": acknowledge.device_type,
+                "result": result.name.lower().replace("_", "-"),
+            },
+        )
+
+    def served(self, downlinks: Sequence[Downlink]) -> None:
+        """Downlinks were handed to the network side."""
+        if log.isEnabledFor(logging.DEBUG):
+            for each in downlinks:
+                log.debug("downlink.served", extra={"message_id": each.message, "device_type": each.device_type})
 
     def clock_stepped(self, by: timedelta) -> None:
         """The wall clock was set; what waits was moved along."""
@@ -193,3 +214,18 @@ class Events:
         self._closed = True
         for subscriber in self._subscribers:
             subscriber.wake.set()
+
+
+def _log_taken(arrival: Arrival, kept: Kept) -> None:
+    message = arrival.message
+    log.debug(
+        "message.taken",
+        extra={
+            "message_id": message.id,
+            "type": message.type,
+            "device_type": message.device_type,
+            "revision": arrival.revision,
+            "kept": kept.value,
+            "deliveries": len(arrival.held) + len(arrival.queued) if kept is Kept.FRESH else 0,
+        },
+    )

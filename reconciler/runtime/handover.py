@@ -18,10 +18,20 @@ __all__ = ["Handover"]
 class Handover:
     """Who waits for downlinks. Lives in one event loop."""
 
-    def __init__(self, *, store: Downlinks, now: Callable[[], Awaitable[datetime]]) -> None:
-        """`now` is the engine's time, after every step of the clock was followed; it may raise StoreError."""
+    def __init__(
+        self,
+        *,
+        store: Downlinks,
+        now: Callable[[], Awaitable[datetime]],
+        told: Callable[[Sequence[Downlink]], None],
+    ) -> None:
+        """`now` is the engine's time, after every step of the clock was followed; it may raise StoreError.
+
+        `told` is called with what was given away.
+        """
         self._store = store
         self._now = now
+        self._told = told
         self._ready = asyncio.Event()
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._ended = False
@@ -60,6 +70,7 @@ class Handover:
         while not leave.is_set():
             ready = self._ready
             served = await self._store.serve_downlinks(limit=limit, now=await self._now(), device_type=device_type)
+            self._told(served)
             if served or self._ended or not await _set_before(ready, until, leave):
                 return served
         return ()
@@ -84,6 +95,7 @@ class Handover:
                 downlink = await self._store.downlink(message_id)
                 if downlink is not None and downlink.state is DownlinkState.READY:
                     served = await self._store.serve_downlinks(limit=1, now=await self._now(), message=message_id)
+                    self._told(served)
                     return served[0] if served else replace(downlink, state=DownlinkState.SERVED, data=None)
                 if downlink is None:
                     return None

@@ -230,7 +230,7 @@ def _started(process: subprocess.Popen[str], said: Iterable[str], *, token: str 
         log.append(line)
         if shown := re.search(r"export RECONCILER_TOKEN=(\S+)", line):
             token = shown[1]
-        if serves := re.search(r" serves (https?://\S+):", line):
+        if serves := re.search(r"""(?: serves |"engine.serves", "url": ")(https?://[^\s"]+?)[:"][\s,]""", line):
             assert token, "no token was shown, and none was given"
             return Engine(process, serves[1], token, log)
     raise AssertionError(f"the engine did not start: {''.join(log)}")

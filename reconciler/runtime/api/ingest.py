@@ -183,7 +183,7 @@ class Ingest:
         revision = engine.revision.number
         taken = await engine.take(reading.messages) if reading.messages else ()
         if reading.refused:
-            engine.events.refused(len(reading.refused))
+            engine.events.refused(len(reading.refused), code=reading.refused[0]["code"])
         return _answer(reading, taken, revision)
 
 

@@ -166,7 +166,7 @@ class Networks:
         return ({"code": "unknown-device-type", "reason": reason},)
 
     def _refused(self, refusal: Refusal) -> DoorError:
-        self._engine.events.refused(1)
+        self._engine.events.refused(1, code=refusal.code)
         return DoorError(422, refusal.code, refusal.reason)
 
     async def _receive(self, request: Request) -> bytes:
