@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -202,11 +202,18 @@ class Engine:
 
 @contextmanager
 def engine_process(
-    data: Path, *options: str, env: Mapping[str, str] | None = None, token: str | None = None
+    data: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    token: str | None = None,
+    within: Sequence[str] = (),
 ) -> Iterator[Engine]:
-    """Start an engine, wait until it serves, and stop it at the end, unless the test has done that."""
+    """Start an engine, wait until it serves, and stop it at the end, unless the test has done that.
+
+    `within` is a command that becomes the one behind it, as `unshare` does.
+    """
     with subprocess.Popen(
-        command_line("engine", "serve", "--listen", "127.0.0.1:0", "--data", data, *options),
+        [*within, *command_line("engine", "serve", "--listen", "127.0.0.1:0", "--data", data, *options)],
         env=environment(env),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
