@@ -186,6 +186,13 @@ class Events:
         """What had ended and need not be kept any more was removed."""
         log.info("store.pruned", extra={"messages": messages})
 
+    def pruning_paused(self, paused: bool, *, gap: timedelta) -> None:
+        """Whether what is old stays, because nothing came after it for longer than `gap`; see `runtime.retention`."""
+        if paused:
+            log.warning("store.pruning-paused", extra={"no_message_for_days": gap.days})
+        else:
+            log.info("store.pruning-resumed")
+
     def store_failed(self, error: StoreError) -> None:
         """The store could not do what it was asked; it will be asked again."""
         self.counters.store_failures += 1

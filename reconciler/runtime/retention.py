@@ -5,6 +5,10 @@
 2. A step removes a few messages. After each the remover rests several times as long as the step took, so that the
    writing thread is others' for most of the time, and more of it the busier they are.
 3. A failure is told and forgotten: the next round begins afresh.
+4. A clock that is set must not empty the store. What the engine notices belongs to the age of what it kept before
+   (`Retention`, rule 5). A clock that was set ahead while no engine ran looks like a time in which nothing came; so
+   what lies before such a time, if it is longer than `Keeping.age`, goes only when the first message after it is old
+   too. It is not told apart from an engine that stood still, whose messages stay that much longer.
 """
 
 import asyncio
@@ -43,6 +47,7 @@ class Remover:
         self._keeping = keeping
         self._now = now
         self._events = events
+        self._paused = False
 
     async def run(self) -> None:
         """Look every minute, until cancelled."""
@@ -61,7 +66,7 @@ class Remover:
         """
         removed = 0
         if self._keeping.age is not None:
-            removed += await self._remove(before=self._now() - self._keeping.age, down_to=None)
+            removed += await self._remove(before=self._now() - self._keeping.age, down_to=None, gap=self._keeping.age)
         if self._keeping.size is not None:
             removed += await self._remove(before=self._now(), down_to=self._keeping.size)
         while await self._in_turn(self._store.give_back()):
@@ -70,16 +75,23 @@ class Remover:
             self._events.pruned(removed)
         return removed
 
-    async def _remove(self, *, before: datetime, down_to: int | None) -> int:
+    async def _remove(self, *, before: datetime, down_to: int | None, gap: timedelta | None = None) -> int:
         """Remove what ended and is older than that, until the store is as small as asked for."""
         removed, after = 0, 0
         while down_to is None or await self._store.size() > down_to:
-            step = await self._in_turn(self._store.prune(before=before, after=after, limit=_AT_ONCE))
+            step = await self._in_turn(self._store.prune(before=before, after=after, limit=_AT_ONCE, gap=gap))
             removed += step.removed
             if step.after is None:
+                if gap is not None:
+                    self._pause(step.held, gap)
                 break
             after = step.after
         return removed
+
+    def _pause(self, paused: bool, gap: timedelta) -> None:
+        if paused != self._paused:
+            self._paused = paused
+            self._events.pruning_paused(paused, gap=gap)
 
     async def _in_turn(self, step: Awaitable[T]) -> T:
         """Do a step, and rest."""

@@ -323,8 +323,12 @@ class MemoryStore:
         last = self._last_heard(device)
         if last is None:
             return None
-        since = (by for kept_before, by in self._steps if last.place <= kept_before)
-        return Heard(last.message, last.message.received_at + sum(since, timedelta(0)))
+        return Heard(last.message, self._received_at(last))
+
+    def _received_at(self, kept: _Message) -> datetime:
+        """When it was received, by today's clock."""
+        since = (by for kept_before, by in self._steps if kept.place <= kept_before)
+        return kept.message.received_at + sum(since, timedelta(0))
 
     async def clock_stepped(self, by: timedelta) -> None:
         self._steps.append((self._messages_kept, by))
@@ -397,12 +401,14 @@ class MemoryStore:
 
     # Retention
 
-    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+    async def prune(self, *, before: datetime, after: int, limit: int, gap: timedelta | None = None) -> Pruned:
         looked = [kept for kept in self._messages.values() if kept.place > after][:limit]
-        young = (k.place for k in looked if k.message.received_at >= before)
+        young = (k.place for k in looked if self._received_at(k) >= before)
         end = min(next(young, self._messages_kept), self._messages_kept)
         old = [kept for kept in looked if kept.place < end]
         gone = [kept for kept in old if self._is_over(kept, before=before)]
+        if gone and gap is not None and self._is_behind_a_gap(before, gap):
+            return Pruned(0, None, held=True)
         for kept in gone:
             self._remove(kept.message)
         return Pruned(len(gone), old[-1].place if len(old) == limit else None)
@@ -414,11 +420,18 @@ class MemoryStore:
         pending = (k for k in self._deliveries.values() if k.delivery.id.message in ids)
         return not (
             any(k.delivery.state not in (State.DELIVERED, State.UNDELIVERED) for k in pending)
-            or any(each.received_at >= before or promises.is_waiting(each.id) for each in event)
+            or any(
+                self._received_at(self._messages[each.id]) >= before or promises.is_waiting(each.id) for each in event
+            )
             or any(promises.stands(AlarmKind.RESULT, each.id) for each in event)
             or promises.stands(AlarmKind.GATHERED, message.event)
             or (promises.stands(AlarmKind.SILENCE, message.device) and self._last_heard(message.device) == kept)
         )
+
+    def _is_behind_a_gap(self, before: datetime, gap: timedelta) -> bool:
+        times = [self._received_at(kept) for kept in self._messages.values()]
+        first = next((place for place, at in enumerate(times) if at >= before), None)
+        return first is None or times[first] - times[first - 1] > gap
 
     def _remove(self, message: Message) -> None:
         del self._messages[message.id]

@@ -154,10 +154,14 @@ class EndpointBacklog:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many messages a step removed, and where the next step goes on; None when nothing that old comes after it."""
+    """How many messages a step removed, and where the next step goes on; None when nothing that old comes after it.
+
+    `held`: there was something to remove, and it stays because of the `gap`.
+    """
 
     removed: int
     after: int | None
+    held: bool = False
 
 
 class Revisions(Protocol):
@@ -350,13 +354,15 @@ class Retention(Protocol):
     2. The message that was kept last stays always: the order of arrival goes on from it.
     3. What is left of a batch when its carrier goes are lines on their own.
     4. A message that is gone and comes once more is FRESH. Revisions stay.
+    5. When a message was received is corrected for steps of the clock since then, as `Heard` is.
     """
 
-    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+    async def prune(self, *, before: datetime, after: int, limit: int, gap: timedelta | None = None) -> Pruned:
         """Look at messages in the order in which they were kept, and remove those that ended.
 
         Begins behind `after`, 0 at first, and ends after `limit` messages or before the first that was received
-        `before` or later.
+        `before` or later. With `gap`, nothing is removed while there is none, or that first one was received more than
+        `gap` after the one before it.
         """
         ...
 

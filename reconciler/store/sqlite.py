@@ -221,9 +221,13 @@ class SqliteStore:
 
     # Retention
 
-    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+    async def prune(self, *, before: datetime, after: int, limit: int, gap: timedelta | None = None) -> Pruned:
         moment = micros(before)
         keys, goes_on = await self._file.read(partial(sqlite_retention.ended, before=moment, after=after, limit=limit))
+        if keys and gap is not None:
+            behind = partial(sqlite_retention.is_behind_a_gap, before=moment, gap=micros_of(gap))
+            if await self._file.read(behind):
+                return Pruned(0, None, held=True)
         removed = await self._file.write(partial(sqlite_retention.remove, keys=keys, before=moment)) if keys else 0
         return Pruned(removed, goes_on)
 

@@ -2,6 +2,7 @@
 
 1. What can go is looked for in the reading thread, in the order of arrival, and looked at again where it is removed:
    a replay or another reception may have come between. That a device was heard later stays true, and is asked once.
+   Steps of the clock since a message was kept belong to its age.
 2. What is old stands together in every table, so that removing it empties whole pages.
 3. Pages that are empty are used again first. Those beyond a reserve go back to the file system, a few in a transaction:
    the last of the file are moved into the gaps, and the next checkpoint cuts the file.
@@ -19,11 +20,13 @@ from reconciler.store.sqlite_rows import HEARD_TYPES, JOINED, PENDING, UNDELIVER
 from reconciler.store.sqlite_statements import as_json
 from reconciler.store.sqlite_values import EVENT_BYTES, LAST_STATION
 
-__all__ = ["ended", "give_back", "remove", "size"]
+__all__ = ["ended", "give_back", "is_behind_a_gap", "remove", "size"]
 
 _PAGES_AT_ONCE: Final = 64
 _RESERVE: Final = 16
 """Of so many pages one may be empty: what is removed in a minute is written again in the next."""
+
+_STEPS: Final = "(SELECT coalesce(sum(step), 0) FROM clock_steps WHERE clock_steps.message >= {messages}.key)"
 
 _OVER: Final = f"""
 NOT EXISTS (
@@ -31,7 +34,7 @@ NOT EXISTS (
     WHERE of_event.id BETWEEN substr(old.id, 1, {EVENT_BYTES})
             AND CAST(substr(old.id, 1, {EVENT_BYTES}) || :last_station AS BLOB)
         AND (
-            of_event.received_at >= :before
+            of_event.received_at + {_STEPS.format(messages="of_event")} >= :before
             OR EXISTS (
                 SELECT 1 FROM deliveries
                 WHERE deliveries.key BETWEEN of_event.key << 16 AND of_event.key << 16 | 65535
@@ -50,7 +53,8 @@ AND NOT EXISTS (
 _ENDED: Final = f"""
 WITH
 looked AS MATERIALIZED (
-    SELECT key, id, device, type, received_at FROM messages WHERE key > :after ORDER BY key LIMIT :limit
+    SELECT key, id, device, type, received_at + {_STEPS.format(messages="messages")} AS received_at
+    FROM messages WHERE key > :after ORDER BY key LIMIT :limit
 ),
 old AS MATERIALIZED (
     SELECT * FROM looked
@@ -63,6 +67,10 @@ SELECT
     (SELECT json_group_array(json_array(key, device, hex(id), type IN ({",".join(map(str, sorted(HEARD_TYPES)))})
         AND EXISTS (SELECT 1 FROM alarms WHERE kind = {SILENCE} AND subject = printf('%X', old.device))
     )) FROM old WHERE {_OVER})
+"""
+
+_LAST_UP_TO: Final = f"""
+SELECT key, received_at + {_STEPS.format(messages="messages")} FROM messages WHERE key <= ? ORDER BY key DESC LIMIT 1
 """
 
 _STILL: Final = f"""
@@ -109,6 +117,27 @@ def ended(connection: sqlite3.Connection, before: int, after: int, limit: int) -
     silent = set(newest.items()) - (heard_since(connection, list(newest.items())) if newest else set())
     keys = [key for key, device, message, _ in rows if (device, bytes.fromhex(message)) not in silent]
     return keys, last if looked == limit else None
+
+
+def is_behind_a_gap(connection: sqlite3.Connection, before: int, gap: int) -> bool:
+    """Whether none, or none within `gap` of the last that is older, was received then or later.
+
+    Halves the order of arrival, which is that of time: 20 looks for a million messages. Only where the clock was set
+    unnoticed may it find another place than `ended`. Of what is older there is something, or nobody asks.
+    """
+    (low, high) = connection.execute("SELECT min(key), max(key) FROM messages").fetchone()
+    _, older = connection.execute(_LAST_UP_TO, (low,)).fetchone()
+    _, younger = connection.execute(_LAST_UP_TO, (high,)).fetchone()
+    if younger < before:
+        return True
+    while high - low > 1:
+        middle = (low + high) // 2
+        key, received_at = connection.execute(_LAST_UP_TO, (middle,)).fetchone()
+        if received_at < before:
+            low, older = middle, received_at
+        else:
+            high, younger = key, received_at
+    return bool(younger - older > gap)
 
 
 def remove(connection: sqlite3.Connection, keys: list[int], before: int) -> int:

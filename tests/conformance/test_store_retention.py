@@ -219,3 +219,41 @@ async def test_segments_of_messages_that_are_gone_are_gone(store: Store) -> None
 async def test_nothing_is_in_the_way_of_an_empty_store(store: Store) -> None:
     assert await store.prune(before=LATER, after=0, limit=1) == Pruned(0, None)
     assert not await store.give_back()
+
+
+async def arrived(store: Store, *days: float) -> None:
+    """A message each so many days before LATER, in this order."""
+    for number, ago in enumerate(days):
+        await accept(store, an_arrival(a_message(number, received_at=LATER - timedelta(days=ago))))
+
+
+@pytest.mark.parametrize(
+    ("days", "removed", "held"),
+    [
+        ((9, 8, 7, 2, 0), 4, False),
+        ((9, 8, 7, 2, -4), 0, True),
+        ((9, 8, 7, 2, -3), 4, False),
+        ((900, 899, 3, 1, -1), 4, False),
+        ((9, 8, 7, 2), 0, True),
+        ((-1, -9), 0, False),
+        ((9, 8, -7, -8, -30), 0, True),
+    ],
+)
+async def test_nothing_goes_from_before_a_gap(store: Store, days: tuple[float, ...], removed: int, held: bool) -> None:
+    await arrived(store, *days)
+    pruned = await store.prune(before=LATER, after=0, limit=100, gap=timedelta(days=5))
+    assert pruned == Pruned(removed, None, held)
+    assert (await store.prune(before=LATER, after=0, limit=100)).removed == sum(day > 0 for day in days[:-1]) - removed
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_an_age_follows_the_clock(store: Store, limit: int) -> None:
+    """The clock was a year ahead for a while: its messages are no younger, and those of before no older."""
+    year = timedelta(days=365)
+    await arrived(store, 3, 2)
+    await store.clock_stepped(year)
+    await accept(store, *(an_arrival(a_message(10 + n, received_at=LATER + year - (1 - n) * SECOND)) for n in range(3)))
+    await store.clock_stepped(-year)
+    await accept(store, LAST)
+    assert await prune(store, limit=limit) == 3
+    assert len(await store.messages_of(a_message().device, limit=9)) == 2

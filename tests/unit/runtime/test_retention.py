@@ -38,12 +38,12 @@ class Sized(MemoryStore):
     async def size(self) -> int:
         return 100 * len(await self.messages_of("1C178", limit=10_000))
 
-    async def prune(self, *, before: datetime, after: int, limit: int) -> Pruned:
+    async def prune(self, *, before: datetime, after: int, limit: int, gap: timedelta | None = None) -> Pruned:
         self.steps.append(asyncio.get_running_loop().time())
         await asyncio.sleep(self.takes)
         if self.fails:
             raise self.fails.pop()
-        return await super().prune(before=before, after=after, limit=limit)
+        return await super().prune(before=before, after=after, limit=limit, gap=gap)
 
     async def give_back(self) -> bool:
         self.given_back += 1
@@ -121,6 +121,60 @@ def test_it_looks_every_minute_and_goes_on_after_a_failure() -> None:
         assert await left(store) == 28
         task.cancel()
         await asyncio.wait([task])
+
+    run(main())
+
+
+def test_a_clock_that_is_years_ahead_removes_nothing_until_what_came_since_is_old(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after a start with a wrong clock: nobody noticed that it was set."""
+    caplog.set_level("INFO", "reconciler.engine")
+
+    async def main() -> None:
+        store, ahead = await filled(500, pending=3), 3_650 * DAY
+        events = Events()
+        wrong = Remover(store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, events=events)
+        assert [await wrong.round() for _ in range(2)] == [0, 0]
+        assert [record.message for record in caplog.records] == ["store.pruning-paused"]
+        for number in range(500, 540):
+            arrivals = [an_arrival(a_message(number, received_at=loop().now() + ahead))]
+            await store.accept(arrivals, worker="w", lease=DAY, now=loop().now() + ahead)
+            await asyncio.sleep(DAY.total_seconds())
+            if number < 529:
+                assert await wrong.round() == 0
+        assert await left(store) == 540
+        assert await remover(store, Keeping()).round() == 0, "right again: what came while it was wrong bars the way"
+        assert await wrong.round() == 540 - 3 - 29
+        assert [record.message for record in caplog.records][1] == "store.pruning-resumed"
+
+    run(main())
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=3_650), timedelta(days=-3_650), timedelta(hours=1)])
+def test_a_step_that_was_noticed_changes_no_age(ahead: timedelta) -> None:
+    async def main() -> None:
+        store = await filled(500)
+        await store.clock_stepped(ahead)
+        stepped = Remover(store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, events=Events())
+        assert await stepped.round() == 500 - 30
+
+    run(main())
+
+
+def test_after_a_pause_of_weeks_what_was_before_it_stays_as_long_again() -> None:
+    async def main() -> None:
+        store = await filled(100)
+        await asyncio.sleep(40 * DAY.total_seconds())
+        back = an_arrival(a_message(1_000, received_at=loop().now()))
+        await store.accept([back], worker="w", lease=DAY, now=loop().now())
+        assert await remover(store, Keeping()).round() == 0
+        await asyncio.sleep(20 * DAY.total_seconds())
+        later = an_arrival(a_message(1_001, received_at=loop().now()))
+        await store.accept([later], worker="w", lease=DAY, now=loop().now())
+        assert await remover(store, Keeping()).round() == 0
+        await asyncio.sleep(11 * DAY.total_seconds())
+        assert await remover(store, Keeping()).round() == 101
 
     run(main())
 
