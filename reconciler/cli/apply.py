@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, OptionalEnvironment, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import (
+    CaFile,
+    Directory,
+    OptionalEnvironment,
+    OutputFormat,
+    Quiet,
+    TextOrJson,
+    Verbose,
+    here,
+)
 from reconciler.cli.terminal import Terminal
 from reconciler.cli.wiring import this_terminal
 
@@ -32,6 +41,7 @@ def apply(
         str | None, typer.Option("--over-limits", metavar="DIGEST", help="Let the plan of this digest pass the limits.")
     ] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A line for the history.")] = "",
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

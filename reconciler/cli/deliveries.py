@@ -8,6 +8,7 @@ import typer
 
 from reconciler.cli.exit_code import ExitCode
 from reconciler.cli.options import (
+    CaFile,
     Directory,
     EngineUrl,
     OptionalEnvironment,
@@ -57,6 +58,7 @@ def list_(
     before: Annotated[str | None, typer.Option("--before", metavar="ID", help="Continue behind this delivery.")] = None,
     environment: OptionalEnvironment = None,
     engine: EngineUrl = None,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,
@@ -92,6 +94,7 @@ def show(
     delivery_id: Id,
     environment: OptionalEnvironment = None,
     engine: EngineUrl = None,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,
@@ -115,6 +118,7 @@ def show(
 def tail(
     environment: OptionalEnvironment = None,
     engine: EngineUrl = None,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,
@@ -151,6 +155,7 @@ def replay(
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many at most.")] = 1000,
     environment: OptionalEnvironment = None,
     engine: EngineUrl = None,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import CaFile, Directory, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.wiring import this_terminal
 
 __all__ = ["diff"]
@@ -15,6 +15,7 @@ def diff(
     one: Annotated[str, typer.Argument(metavar="ENV", help="An environment of the project file.")],
     other: Annotated[str, typer.Argument(metavar="ENV", help="Another one.")],
     check: Annotated[bool, typer.Option("--check", help="Exit with code 3 when they differ.")] = False,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import CaFile, Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.wiring import this_terminal
 
 __all__ = ["drift"]
@@ -14,6 +14,7 @@ __all__ = ["drift"]
 def drift(
     environment: Environment,
     check: Annotated[bool, typer.Option("--check", help="Exit with code 3 when there is any.")] = False,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

@@ -10,6 +10,7 @@ import typer
 from reconciler.cli import pages
 from reconciler.cli.exit_code import ExitCode
 from reconciler.cli.options import (
+    CaFile,
     Directory,
     EngineUrl,
     OptionalEnvironment,
@@ -35,6 +36,7 @@ def explain(
     ] = None,
     environment: OptionalEnvironment = None,
     engine: EngineUrl = None,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.options import Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import CaFile, Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.wiring import this_terminal
 
 __all__ = ["history"]
@@ -16,6 +16,7 @@ def history(
         int | None, typer.Argument(metavar="[N]", min=1, help="Tell of this revision all that it did.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many revisions at most.")] = 20,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

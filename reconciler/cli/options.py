@@ -1,5 +1,6 @@
 """Options that several verbs share, spelled and explained once."""
 
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "CaFile",
     "Directory",
     "EngineUrl",
     "Environment",
@@ -20,6 +22,7 @@ __all__ = [
     "Quiet",
     "TextOrJson",
     "Verbose",
+    "authorities",
     "here",
 ]
 
@@ -57,6 +60,19 @@ class FindingsFormat(StrEnum):
     GITHUB = "github"
 
 
+_AUTHORITIES: ContextVar[Path | None] = ContextVar("authorities", default=None)
+
+
+def _remember_authorities(file: Path | None) -> Path | None:
+    _AUTHORITIES.set(file)
+    return file
+
+
+def authorities() -> Path | None:
+    """What the verb that runs was given as `--ca-file`, for whoever asks an engine on its behalf."""
+    return _AUTHORITIES.get()
+
+
 Directory = Annotated[Path, typer.Option("-C", "--directory", metavar="DIR", help="Work in DIR.", show_default=False)]
 Environment = Annotated[
     str, typer.Option("-e", "--environment", metavar="ENV", help="An environment of the project file.")
@@ -67,6 +83,16 @@ OptionalEnvironment = Annotated[
 EngineUrl = Annotated[
     str | None,
     typer.Option("--engine", metavar="URL", help="The engine to ask, in place of an environment's target."),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="FILE",
+        envvar="RECONCILER_CA_FILE",
+        callback=_remember_authorities,
+        help="Certificates of further authorities that the engine may be vouched for by, in PEM.",
+    ),
 ]
 TextOrJson = Annotated[OutputFormat, typer.Option("--format", help="How the result is written.")]
 FormatOfPlan = Annotated[PlanFormat, typer.Option("--format", help="How the plan is shown.")]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, Environment, FormatOfPlan, PlanFormat, Quiet, Verbose, here
+from reconciler.cli.options import CaFile, Directory, Environment, FormatOfPlan, PlanFormat, Quiet, Verbose, here
 from reconciler.cli.terminal import Terminal
 from reconciler.cli.wiring import this_terminal
 
@@ -31,6 +31,7 @@ def plan(
         typer.Option("-o", "--output", metavar="FILE", help="Save the plan, for `reconciler apply FILE`."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit with code 3 when changes are pending.")] = False,
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: FormatOfPlan = PlanFormat.TEXT,
     quiet: Quiet = False,

@@ -13,6 +13,7 @@ import typer
 from reconciler.cli import wiring
 from reconciler.cli.engine_access import EngineAccess
 from reconciler.cli.exit_code import ExitCode
+from reconciler.cli.options import authorities
 from reconciler.cli.render.diagnostics import diagnostics_as_text, summary_line
 from reconciler.cli.terminal import Terminal
 from reconciler.config.codes import diagnostic
@@ -39,7 +40,6 @@ __all__ = [
 
 _TOKEN = "RECONCILER_TOKEN"
 _ENGINE = "RECONCILER_ENGINE"
-_AUTHORITIES = "RECONCILER_CA_FILE"
 
 
 def load_sound(terminal: Terminal, directory: Path, *, environment: str | None) -> "Loaded":
@@ -110,7 +110,7 @@ def engine_of(terminal: Terminal, directory: Path, *, environment: str | None, e
             f"    export {_TOKEN}=rk_…",
             ExitCode.USAGE,
         )
-    return EngineAccess(url, token, _TOKEN, _authorities())
+    return EngineAccess(url, token, _TOKEN, authorities())
 
 
 def limits_of(loaded: "Loaded") -> Limits:
@@ -156,13 +156,7 @@ def _engine_access(terminal: Terminal, loaded: LoadedProject, environment: str, 
         help = f"Set it to a token of that engine:\n    export {name}=rk_…"
         span = _span(loaded, "environments", environment, "target")
         refuse(terminal, diagnostic("environment-variable-not-set", detail, help=help, span=span))
-    return EngineAccess(target.engine, token, name, _authorities())
-
-
-def _authorities() -> Path | None:
-    """Whom to trust beside the system's authorities, for all verbs that ask an engine."""
-    file = wiring.variable(_AUTHORITIES)
-    return None if file is None else Path(file)
+    return EngineAccess(target.engine, token, name, authorities())
 
 
 def unknown_environment(loaded: LoadedProject, environment: str) -> Diagnostic:

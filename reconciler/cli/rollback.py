@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
+from reconciler.cli.options import CaFile, Directory, Environment, OutputFormat, Quiet, TextOrJson, Verbose, here
 from reconciler.cli.wiring import this_terminal
 
 __all__ = ["rollback"]
@@ -21,6 +21,7 @@ def rollback(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go back without asking.")] = False,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="A line for the history.")] = "",
+    ca_file: CaFile = None,
     directory: Directory = here,
     format: TextOrJson = OutputFormat.TEXT,
     quiet: Quiet = False,

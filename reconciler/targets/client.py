@@ -171,7 +171,7 @@ class EngineClient:
         if status == httpx.codes.UNAUTHORIZED:
             return TargetRejected(
                 f"The engine at {where} does not know the token{self._of_variable}.\n"
-                "Use one of the tokens that this engine was started with.",
+                "Use one that its token file holds now: it reads the file again when it changes.",
                 status=status,
             )
         if status == httpx.codes.TOO_MANY_REQUESTS:
@@ -266,8 +266,9 @@ def _tls_reason(error: ssl.SSLError) -> str:
         return (
             f"its certificate was refused, {error.verify_message}.\n"
             "If it is signed by an authority of your own, name the file of that authority's certificate:\n\n"
-            "    export RECONCILER_CA_FILE=FILE\n\n"
-            "It is trusted beside the system's authorities, which SSL_CERT_FILE replaces."
+            "    --ca-file FILE\n\n"
+            "RECONCILER_CA_FILE in the environment says the same. It is trusted beside the system's authorities, which "
+            "SSL_CERT_FILE replaces."
         )
     reason = getattr(error, "reason", None)  # absent when Python code raised it
     if reason == "WRONG_VERSION_NUMBER":

@@ -123,9 +123,21 @@ def test_our_own_clients_come_in_by_tls_with_an_authority_of_the_environment(tmp
             trusting = {**engine.env, "RECONCILER_CA_FILE": str(trusted)}
             for verb in (("plan", "-e", "dev"), ("apply", "-e", "dev", "--yes"), ("deliveries", "list", "-e", "dev")):
                 assert run(*verb, cwd=project, env=trusting).code == 0
-            refused = run("plan", "-e", "dev", cwd=project, env=engine.env)
-            assert refused.code == 4
-            assert "RECONCILER_CA_FILE" in refused.err
+            untrusting = {**engine.env, "RECONCILER_CA_FILE": str(certificate)}
+            for asked in (
+                ("plan", "-e", "dev"),
+                ("apply", "-e", "dev", "--yes"),
+                ("drift", "-e", "dev"),
+                ("import", "-e", "dev", "-o", tmp_path / "imported"),
+                ("history", "-e", "dev"),
+                ("deliveries", "list", "-e", "dev"),
+                ("deliveries", "list"),
+            ):
+                assert run(*asked, "--ca-file", trusted, cwd=project, env=untrusting).code in (0, 1), asked
+                refused = run(*asked, cwd=project, env=engine.env)
+                assert refused.code == 4, asked
+                assert "can not be trusted: its certificate was refused" in refused.err
+                assert "\n    --ca-file FILE\n" in refused.err
             unread = run("plan", "-e", "dev", cwd=project, env={**trusting, "RECONCILER_CA_FILE": str(key) + "x"})
             assert (unread.code, "can not be read" in unread.err) == (4, True)
 
