@@ -147,6 +147,18 @@ def serve(
             "[default: 256MiB, or 5 % of a small disk]",
         ),
     ] = None,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(
+            "--max-connections",
+            metavar="N",
+            min=1,
+            max=800,
+            envvar="RECONCILER_MAX_CONNECTIONS",
+            help="Refuse connections, with 503, of an address that has so many of the 800; behind a reverse proxy all "
+            "clients are one address.  [default: 400]",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat,
         typer.Option("--log-format", envvar="RECONCILER_LOG_FORMAT", help="How the log on stderr is written."),
@@ -194,6 +206,7 @@ def serve(
         server_certificate,
     )
     from reconciler.cli.wiring import EngineSettings, secret, variable
+    from reconciler.runtime.api.connection import Bounds
     from reconciler.runtime.api.room import RoomBounds
 
     terminal = this_terminal(quiet=quiet, verbose=verbose)
@@ -227,6 +240,7 @@ def serve(
         token_file=token_file,
         certificate=certificate,
         room=room,
+        bounds=Bounds() if max_connections is None else Bounds(of_one_address=max_connections),
         log_format=log_format,
         audit_log=audit_log,
         traces=traces,

@@ -35,6 +35,7 @@ from reconciler.errors import StoreError
 from reconciler.model.delivery import State
 from reconciler.runtime.api.application import application
 from reconciler.runtime.api.certificate import ServerCertificate
+from reconciler.runtime.api.connection import Bounds
 from reconciler.runtime.api.room import Disk, Room, RoomBounds
 from reconciler.runtime.api.server import listen, serve
 from reconciler.runtime.api.tokens import Scope, Tokens
@@ -132,6 +133,7 @@ class DoorSettings:
         token_file: one that was named; without it the data directory has one.
         certificate: what they show; without one they speak HTTP without TLS.
         room: when messages are refused.
+        bounds: what clients may take of them.
         log_format: of what happens.
         traces: whether to make them; as the environment says if None.
         audit_log: a file for who changed what; without it that stands in the log.
@@ -141,6 +143,7 @@ class DoorSettings:
     token_file: Path | None = None
     certificate: ServerCertificate | None = None
     room: RoomBounds = field(default_factory=RoomBounds)
+    bounds: Bounds = field(default_factory=Bounds)
     log_format: LogFormat = LogFormat.TEXT
     traces: bool | None = None
     audit_log: Path | None = None
@@ -251,7 +254,14 @@ async def _serve(
                 watchers = [watching.create_task(work) for work in (reloading.watch(), room.watch())]
                 try:
                     await serve(
-                        traced, listener, now=utc_now, stop=stop, started=started, tls=tls, shortcut=shortcut
+                        traced,
+                        listener,
+                        now=utc_now,
+                        stop=stop,
+                        started=started,
+                        bounds=doors.bounds,
+                        tls=tls,
+                        shortcut=shortcut,
                     )
                 finally:
                     for watcher in watchers:

@@ -7,13 +7,15 @@ here, because a client may do it before it has shown a token:
    time of its own. Timers run only for requests that do not come in one piece, so that the usual one pays nothing.
 2. The head has a largest size. A connection may be idle for a time, also when the answer was given before the body had
    arrived, and for a shorter time before its first request. A client that does not read its answer is not waited for.
-3. There is a largest number of connections. One more takes the place of the oldest that has never asked anything, so
-   that idle strangers shut nobody out; when there is none, it is told so and closed.
+3. There is a largest number of connections, and one for each address (`logins.network_of`), so that no single client
+   shuts the others out. One more takes the place of the oldest that has never asked anything, of all or of that
+   address, so that idle strangers shut nobody out; when there is none, it is told so and closed.
 4. A request whose head is known (`shortcut`) is answered here, without ASGI; the next one waits until it is.
 5. Whatever is refused here is told in the doors' form, unless it could be taken for the answer to another request.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +28,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from reconciler.runtime.api.logins import network_of
 from reconciler.runtime.api.shortcut import Shortcut
 
 __all__ = ["Bounds", "Connection", "Connections"]
@@ -49,6 +52,7 @@ class Bounds:
         head_bytes: request line and headers; a single read may exceed it.
         handshakes: of TLS at once; they are files beside the connections.
         connections: at once; well below the 1,024 files that a process may commonly open.
+        of_one_address: the share of these that one address may have; behind a reverse proxy all clients are one.
     """
 
     arrival: timedelta = timedelta(seconds=300)
@@ -59,6 +63,7 @@ class Bounds:
     grace: timedelta = timedelta(seconds=10)
     head_bytes: int = 64 * 1024
     connections: int = 800
+    of_one_address: int = 400
     handshakes: int = 100
 
 
@@ -71,22 +76,40 @@ class Connections(ServerState):
         self.shortcut = shortcut
         self.connections: set[Connection] = set()  # type: ignore[assignment]
         self.made = 0
+        self._of_address: Counter[str] = Counter()
         self._lost = asyncio.Event()
 
     def date(self, now: datetime) -> None:
         """The Date header that answers carry from now on (RFC 9110 section 6.6.1)."""
         self.default_headers = [(b"date", format_datetime(now, usegmt=True).encode())]
 
-    def connection_lost(self) -> None:
+    def connection_lost(self, address: str) -> None:
         """A connection is gone."""
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
         self._lost.set()
 
-    def make_room(self, newest: "Connection") -> bool:
+    def connection_made(self, newest: "Connection") -> str:
+        """A connection came; why it can not stay, or nothing."""
+        self._of_address[newest.address] += 1
+        if self._of_address[newest.address] > self.bounds.of_one_address and not self._make_room(
+            newest, of_address=newest.address
+        ):
+            return "The engine serves too many clients of this address."
+        if len(self.connections) > self.bounds.connections and not self._make_room(newest):
+            return "The engine serves too many clients."
+        return ""
+
+    def _make_room(self, newest: "Connection", *, of_address: str | None = None) -> bool:
         """Hang up on the oldest connection that has asked nothing yet; False when there is none but the newest."""
         silent = (
             each
             for each in self.connections
-            if not each.has_asked and each is not newest and not each.transport.is_closing()
+            if not each.has_asked
+            and each is not newest
+            and of_address in (None, each.address)
+            and not each.transport.is_closing()
         )
         oldest = min(silent, key=lambda each: each.number, default=None)
         if oldest is not None:
@@ -126,6 +149,7 @@ class Connection(HttpToolsProtocol):
         self._arriving = False
         self._in_head = False
         self._asked = False
+        self.address = ""
         self._head_bytes = 0
         self._arrival: asyncio.TimerHandle | None = None
         self._began = 0.0  # when the request of the timer did
@@ -140,10 +164,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._answers = _OneWrite(transport)
         super().connection_made(self._answers)
-        if len(self.connections) > self._bounds.connections and not self._all.make_room(self):
-            self._refuse(
-                "503 Service Unavailable", "too-many-connections", "The engine serves too many clients.", retry_after=5
-            )
+        self.address = network_of(self.client[0]) if self.client else ""
+        if too_many := self._all.connection_made(self):
+            self._refuse("503 Service Unavailable", "too-many-connections", too_many, retry_after=5)
         else:
             self._await_request(min(self._bounds.head, self._bounds.arrival))
 
@@ -156,7 +179,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
         self._stop_arrival()
         self._unset_keepalive_if_required()
-        self._all.connection_lost()
+        self._all.connection_lost(self.address)
 
     def data_received(self, data: bytes) -> None:
         if self._working:

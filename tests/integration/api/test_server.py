@@ -224,6 +224,43 @@ async def test_idle_strangers_shut_nobody_out() -> None:
             each.close()
 
 
+async def from_address(port: int, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+
+
+@on_every_loop
+async def test_one_address_shuts_no_other_out() -> None:
+    async with serving(MemoryStore(), Bounds(connections=50, of_one_address=3)) as served, asyncio.timeout(10):
+        greedy = []
+        for _ in range(3):
+            greedy.append(await from_address(served.port, "127.0.0.2"))
+            greedy[-1][1].write(GET)
+            assert (await read_answer(greedy[-1][0]))[0] == 200
+        more = await from_address(served.port, "127.0.0.2")
+        status, answer = await read_answer(more[0])
+        assert (status, answer["code"]) == (503, "too-many-connections")
+        assert "of this address" in answer["message"]
+        assert await more[0].read() == b""
+
+        silent = [await from_address(served.port, "127.0.0.3") for _ in range(9)]
+        others = [await from_address(served.port, f"127.0.0.{last}") for last in (3, 4)]
+        for reader, writer in others:
+            writer.write(GET)
+            assert (await read_answer(reader))[0] == 200
+        assert await silent[0][0].read() == b"", "the oldest of its address had to go"
+
+        greedy[0][1].close()
+        status = 503
+        while status == 503:  # the server notices when it gets to it
+            again = await from_address(served.port, "127.0.0.2")
+            again[1].write(GET)
+            status, _ = await read_answer(again[0])
+            again[1].close()
+        assert status == 200
+        for _, writer in (*greedy, more, *silent, *others):
+            writer.close()
+
+
 @pytest.mark.parametrize("sent", [b"", GET])
 @on_every_loop
 async def test_an_idle_connection_is_closed(sent: bytes) -> None:
