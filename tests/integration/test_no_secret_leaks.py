@@ -559,6 +559,38 @@ def test_a_finding_that_quotes_a_line_shows_no_password_of_it(
     assert all("****" in line and "/{devcie}?k={devcie}" in line for line in quoted)
 
 
+def test_findings_and_diffs_of_files_show_no_credentials_of_a_header(
+    tmp_path: Path, search: Search, verbs: Verbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path, engine="http://127.0.0.1:9", host="127.0.0.1:9")
+    verbs.know({"RECONCILER_TOKEN": "rk_" + "A" * 43})
+    monkeypatch.chdir(tmp_path)
+    for at, variant in enumerate(variant for variant in VARIANTS if not variant.special):
+        document, credentials = variant.device_type(), value(at, variant.size, special=False)
+        scheme = ("Bearer ", "Basic ", "", "Token ")[at]
+        document["callbacks"]["json"]["headers"] = {"Authorization": f"{scheme}{credentials}{{devcie}}"}
+        for style, indent in (("flow", None), ("lines", 2)):
+            text = json.dumps({**document, "name": f"{variant.name}-{style}"}, indent=indent)
+            (tmp_path / f"device-types/{variant.name}-{style}.yaml").write_text(text)
+        (tmp_path / f"device-types/{variant.name}-block.yaml").write_text(
+            f"kind: DeviceType\napiVersion:   reconciler/v1\nname: {variant.name}-block\ncallbacks:\n  json:\n"
+            f"    headers:\n      Authorization: >-\n        Own\n        {credentials}\n    channel: url\n"
+        )
+    for format in ("text", "json", "sarif", "github"):
+        verbs("validate", "--format", format, code=1)
+    run(["fmt", "--diff"])
+    diff = verbs.capsys.readouterr().out
+    search("fmt --diff", diff)
+    assert search.found == {}
+    assert diff.count("-block.yaml") == 2 * len(SIZES)
+    assert diff.count("****") > 3 * len(SIZES)
+    run(["validate", "--format", "json"])
+    findings = json.loads(verbs.capsys.readouterr().out)["diagnostics"]
+    quoted = [each["source"] for each in findings if each["code"] == "unknown-variable"]
+    assert len(quoted) == 2 * len(SIZES)
+    assert all("****" in line for line in quoted)
+
+
 async def test_a_traceback_holds_none(monkeypatch: pytest.MonkeyPatch, search: Search) -> None:
     """A bug while a request with secrets is in our hands: its traceback, the objects in its frames, the exception."""
     asked: list[str] = []

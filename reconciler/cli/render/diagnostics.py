@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.cli.render.github import annotation
+from reconciler.cli.render.line_mask import masked_in_place
 from reconciler.cli.render.text import Paint, cells, indent, paragraphs, plural, visible
 from reconciler.diagnostics import Diagnostic, Severity, Span, in_reading_order
 
@@ -56,11 +57,7 @@ def diagnostics_as_github(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def source_of(span: Span) -> str:
-    """The line as it can be shown to anybody: a password that stands in clear in a URL is masked, columns stay."""
-    if "://" not in span.source or "@" not in span.source:
-        return span.source
-    from reconciler.cli.render.plan_mask import masked_in_place  # needs the model, which most findings come without
-
+    """The line as it can be shown to anybody: a password that stands there in clear is masked, columns stay."""
     return masked_in_place(span.source)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 
 from reconciler.cli.render.diagnostics import diagnostics_as_json
+from reconciler.cli.render.line_mask import masked_lines
 from reconciler.cli.render.text import Paint, plural, visible
 from reconciler.diagnostics import Diagnostic
 
@@ -32,7 +33,7 @@ def names_as_text(outcomes: Sequence[Outcome]) -> str:
 
 
 def diff_as_text(outcomes: Sequence[Outcome], *, paint: Paint) -> str:
-    """What changes, as `diff -u` shows it; control characters are shown as escapes."""
+    """What changes, as `diff -u` shows it; control characters are shown as escapes, passwords not at all."""
     return "".join(f"{line}\n" for each in outcomes for line in _diff(each, paint))
 
 
@@ -57,7 +58,7 @@ def summary_of_formatting(outcomes: Sequence[Outcome], *, changed: int, written:
 
 def _diff(outcome: Outcome, paint: Paint) -> Iterator[str]:
     name = visible(outcome.name)
-    before, after = (text.removesuffix("\n").split("\n") for text in (outcome.before, outcome.after))
+    before, after = ([*masked_lines(text.removesuffix("\n").split("\n"))] for text in (outcome.before, outcome.after))
     for line in unified_diff(before, after, name, name, lineterm=""):
         shown = visible(line)
         match line[:1]:

@@ -14,23 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from reconciler.cli.render.line_mask import CREDENTIALS, USERINFO, is_clear, masked_in_place
 from reconciler.diagnostics import Span
 from reconciler.model.definition import Definition, JsonValue
 from reconciler.model.plan import Adopt, Change, Create, Delete, Drift, FieldChange, Move, Plan, Resecret, Update
 from reconciler.model.resource import Key
 
-__all__ = ["MASK", "clear_passwords", "masked", "masked_fields", "masked_in_place", "masked_text"]
+__all__ = ["MASK", "clear_passwords", "masked", "masked_fields", "masked_text"]
 
 T = TypeVar("T", bound=Update | Move | Adopt)
 
 MASK: Final = "***"
-
-# As `grammar.url` reads it: all up to the last @ in front of the path. A quote ends it, for the sake of JSON bodies.
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}://)(?P<userinfo>[^/?#\s\"<>]+)@")
-_CREDENTIALS = re.compile(r"(?P<scheme>\s*(?:[A-Za-z][A-Za-z0-9-]*\s+)?)(?P<rest>.*)", re.DOTALL)
-_REFERENCE = re.compile(r"\$\{secret\.[A-Za-z_][A-Za-z0-9_]*\}|\{[A-Za-z][A-Za-z0-9_]*(?:#[^{}\s]*)?\}")
-
-_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 
 
 def masked(plan: Plan) -> Plan:
@@ -57,43 +51,22 @@ def masked_fields(fields: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
 
 def masked_text(text: str) -> str:
     """The text, and in each URL of it no password."""
-    return _USERINFO.sub(_masked_userinfo, text) if "://" in text and "@" in text else text
-
-
-def masked_in_place(line: str) -> str:
-    """A line of a file, and in each URL of it a `*` for each character of a password: every column stays.
-
-    A file may have variables (`${var.NAME}`) where a plan has their values; they tell nothing either.
-    """
-    return _USERINFO.sub(_starred_userinfo, line) if "://" in line and "@" in line else line
-
-
-def _starred_userinfo(found: re.Match[str]) -> str:
-    login, colon, password = found["userinfo"].partition(":")
-    if _is_clear(_VARIABLE.sub("", password)):
-        return f"{found['scheme']}{login}:{'*' * len(password)}@"
-    if not password and _is_clear(_VARIABLE.sub("", login)):
-        return f"{found['scheme']}{'*' * len(login)}{colon}@"
-    return found[0]
+    return USERINFO.sub(_masked_userinfo, text) if "://" in text and "@" in text else text
 
 
 def _masked_userinfo(found: re.Match[str]) -> str:
     login, colon, password = found["userinfo"].partition(":")
-    if _is_clear(password):
+    if is_clear(password):
         return f"{found['scheme']}{login}:{MASK}@"
-    if not password and _is_clear(login):
+    if not password and is_clear(login):
         return f"{found['scheme']}{MASK}{colon}@"
     return found[0]
 
 
-def _is_clear(text: str) -> bool:
-    return bool(_REFERENCE.sub("", text).strip())
-
-
 def _masked_credentials(text: str) -> str:
-    found = _CREDENTIALS.fullmatch(text)
+    found = CREDENTIALS.fullmatch(text)
     assert found is not None, "both parts may be empty"
-    return f"{found['scheme']}{MASK}" if _is_clear(found["rest"]) else text
+    return f"{found['scheme']}{MASK}" if is_clear(found["rest"]) else text
 
 
 def _value(value: JsonValue, name: str = "") -> JsonValue:
@@ -131,7 +104,7 @@ def _field(field: FieldChange) -> FieldChange:
 
 def _span(span: Span | None) -> Span | None:
     """A mapping in flow style has the whole definition on its line."""
-    if span is None or (hidden := masked_text(span.source)) == span.source:
+    if span is None or (hidden := masked_in_place(masked_text(span.source))) == span.source:
         return span
     return replace(span, source=hidden)
 
