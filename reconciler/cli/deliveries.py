@@ -178,8 +178,14 @@ def replay(
         chosen = {"callback": callback, "device": device, "endpoint": endpoint}
         wanted = {"state": "undelivered", "limit": limit} | {name: v for name, v in chosen.items() if v is not None}
     access = engine_of(terminal, directory, environment=environment, engine=engine)
-    replayed: int = post(access, "deliveries", "replay", body=wanted)["replayed"]
+    told = post(access, "deliveries", "replay", body=wanted)
+    replayed, unknown = told["replayed"], told.get("unknown", [])
     if format is OutputFormat.JSON:
-        terminal.result(json.dumps({"replayed": replayed}))
+        terminal.result(json.dumps({"replayed": replayed, **({"unknown": unknown} if unknown else {})}))
     else:
         terminal.result(f"{plural(replayed, 'delivery', 'deliveries')} to send again.")
+    if unknown:
+        terminal.fail(
+            f"This engine has no delivery of {'this id' if len(unknown) == 1 else 'these ids'}: {', '.join(unknown)}.",
+            ExitCode.FAILED,
+        )

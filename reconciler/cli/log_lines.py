@@ -2,8 +2,9 @@
 
     2026-11-23T14:19:18.123Z WARNING delivery.attempted delivery=655f2ac0….0 outcome=refused cause=500 step=retry-at
 
-Values that hold blanks are quoted, and control characters are escaped: nothing from outside can begin a line. As JSON a
-line is one object with `at`, `level` and `event` before the same fields; a traceback is the text `exception`.
+Values that hold blanks are quoted, control characters and all other white space are escaped: nothing from outside can
+begin a line, or a field. As JSON a line is one object with `at`, `level` and `event` before the same fields; a
+traceback is the text `exception`.
 
 The audit log (`runtime.api.audit`) is JSON wherever it has a file of its own. The file is opened again when somebody
 moved it away, as logrotate does, and only its owner can read it.
@@ -12,6 +13,7 @@ moved it away, as logrotate does, and only its owner can read it.
 import json
 import logging
 import os
+import re
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
@@ -29,13 +31,17 @@ _ENGINE_LOGGER = "reconciler.engine"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+# What str.isspace() and terminals take for a blank, beside the blank itself (`visible` has escaped the controls).
+_OTHER_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+
+
 class LogLines(logging.Formatter):
     """A record as one line, its traceback below it."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
         fields = [f"{name}={_quoted(value)}" for name, value in vars(record).items() if name not in _OWN]
-        words = [_at(record), record.levelname, visible(record.getMessage()), *fields]
+        words = [_at(record), record.levelname, _plain(record.getMessage()), *fields]
         line = " ".join(words)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
@@ -102,8 +108,14 @@ def log_to(stream: TextIO, *, level: int, form: LogFormat = LogFormat.TEXT) -> N
     logging.getLogger(_ENGINE_LOGGER).addFilter(_not_audited)
 
 
+def _plain(text: str) -> str:
+    """Visible, with no white space but the blank."""
+    shown = visible(text)
+    return shown if shown.isascii() else _OTHER_SPACE.sub(lambda found: f"\\u{ord(found[0]):04x}", shown)
+
+
 def _quoted(value: object) -> str:
-    text = visible(str(value))
+    text = _plain(str(value))
     if text and not any(character in text for character in ' "='):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address, ip_network
@@ -61,6 +62,9 @@ _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>
 # A name whose last label is written out, so that none opens everything, and is no number, so that no address that is
 # mistyped counts as a name (URL Standard, section 3.5).
 _EGRESS_NAME = re.compile(r"(?:[A-Za-z0-9_*-]{1,63}\.)*(?=[^.]*[A-Za-z])(?!0[xX])[A-Za-z0-9_-]{1,63}\.?")
+# Nearly “private”, or what others call it or a part of it: hardly the name of a receiver.
+_EGRESS_WORD = re.compile(r"[A-Za-z_-]+")
+_EGRESS_WORDS = ("private", "loopback", "link-local")
 _HAND_OVER_WITHIN = timedelta(seconds=3)
 # What the user typed wrong, beside what the machine refuses.
 _USAGE_CODES = frozenset({"listen-unknown-host", "listen-bad-port"})
@@ -110,6 +114,8 @@ def egress_policy(allowed: Sequence[str]) -> EgressPolicy | Diagnostic:
         except ValueError:
             if not _EGRESS_NAME.fullmatch(word):
                 return _bad_egress(word)
+            if _EGRESS_WORD.fullmatch(word) and get_close_matches(word.lower(), _EGRESS_WORDS, n=1, cutoff=0.75):
+                return _mistyped_egress(word)
             hosts.append(word.lower().removesuffix("."))
     return EgressPolicy(allow_private=private, allow=tuple(networks), hosts=tuple(hosts))
 
@@ -122,6 +128,18 @@ def _bad_egress(word: str) -> Diagnostic:
         "Write a network by its first address and the length of its prefix, a name with * for any characters:\n\n"
         "    --allow-egress 10.1.0.0/16\n"
         "    --allow-egress '*.ingest.internal'",
+    )
+
+
+def _mistyped_egress(word: str) -> Diagnostic:
+    return Diagnostic(
+        "egress-bad-network",
+        "The addresses to deliver to can not be read",
+        f"--allow-egress knows one word, “private”, for loopback and private addresses. “{word}” is not it, and would "
+        "count as the name of a host.",
+        "Write the word, or, if a host is called so, its name with a dot at the end:\n\n"
+        "    --allow-egress private\n"
+        f"    --allow-egress {word}.",
     )
 
 

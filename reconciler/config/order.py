@@ -1,13 +1,16 @@
 """The order in which keys are written: what `fmt` brings files into, and where `import` puts a new key.
 
-1. A key that the file format knows has its place, from what a thing is to what it does and how it is tested. Tests hold
-   these tables to `config.document`, so that no key is forgotten, and to the order in which plans list fields.
+1. A key that the file format knows has its place, from what a thing is to what it does and how it is tested. Fields of
+   definitions have it from `model.writing_order`, as plans do. Tests hold these tables to `config.document`, so that no
+   key is forgotten.
 2. What people name themselves (callbacks, environments, variables, headers) stays as they ordered it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+from reconciler.model.writing_order import CALLBACK_FIELDS, DEVICE_TYPE_FIELDS
 
 __all__ = ["SHAPES", "Shape"]
 
@@ -63,33 +66,9 @@ _EXPECTATION = _shape(
     "custom",
 )
 _TESTS = Shape(each=_shape("name", "environments", "given", "expect", expect=_EXPECTATION))
-_CALLBACK = _shape(
-    "type",
-    "channel",
-    "payload",
-    "method",
-    "url",
-    "headers",
-    "signature",
-    "contentType",
-    "body",
-    "linePattern",
-    "recipient",
-    "subject",
-    "message",
-    "downlinkHook",
-    "sendSni",
-    "sendDuplicates",
-    "ordered",
-    "enabled",
-    "protect",
-    "tests",
-    tests=_TESTS,
-)
+_CALLBACK = _shape(*CALLBACK_FIELDS, "tests", tests=_TESTS)
 _CALLBACKS = Shape(each=_CALLBACK, apart=True)
-_OVERRIDE = _shape(
-    "description", "keepAlive", "downlink", "payload", "callbacks", downlink=_DOWNLINK, callbacks=Shape(each=_CALLBACK)
-)
+_OVERRIDE = _shape(*DEVICE_TYPE_FIELDS, "callbacks", downlink=_DOWNLINK, callbacks=Shape(each=_CALLBACK))
 _COMPARISON = _shape("regex", "in", "present", "min", "max")
 _POLICIES = Shape(
     each=_shape(
@@ -135,10 +114,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "apiVersion",
         "kind",
         "name",
-        "description",
-        "keepAlive",
-        "downlink",
-        "payload",
+        *DEVICE_TYPE_FIELDS,
         "moved",
         "callbacks",
         downlink=_DOWNLINK,

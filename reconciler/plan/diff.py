@@ -12,33 +12,11 @@ from collections.abc import Mapping
 
 from reconciler.model.definition import Content, JsonValue
 from reconciler.model.plan import FieldChange
+from reconciler.model.writing_order import CALLBACK_FIELDS, DEVICE_TYPE_FIELDS
 
 __all__ = ["FIELD_ORDER", "field_changes"]
 
-FIELD_ORDER = (
-    "description",
-    "keepAlive",
-    "downlink",
-    "type",
-    "channel",
-    "payload",
-    "method",
-    "url",
-    "headers",
-    "signature",
-    "contentType",
-    "body",
-    "linePattern",
-    "recipient",
-    "subject",
-    "message",
-    "downlinkHook",
-    "sendSni",
-    "sendDuplicates",
-    "ordered",
-    "enabled",
-    "protect",
-)
+FIELD_ORDER = (*(name for name in DEVICE_TYPE_FIELDS if name not in CALLBACK_FIELDS), *CALLBACK_FIELDS)
 """As in the project's own YAML examples; what is missing here comes last, by name."""
 
 _RANK = {name: rank for rank, name in enumerate(FIELD_ORDER)}

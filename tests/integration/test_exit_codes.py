@@ -690,6 +690,9 @@ OWN = [
     *rows(
         "deliveries replay",
         ("--undelivered --callback no/where -e dev", sound, 0, "0 deliveries to send again.", "out"),
+        ("DELIVERY-ID -e dev", delivered, 0, "to send again.", "out"),
+        (f"DELIVERY-ID {NOWHERE}.1 -e dev", delivered, 4, f"no delivery of this id: {NOWHERE}.1"),
+        (f"{NOWHERE}.1 {NOWHERE}.2 --format json -e dev", sound, 4, f"these ids: {NOWHERE}.1, {NOWHERE}.2"),
         ("-e dev", sound, 2, "Name the deliveries to replay"),
     ),
     *rows(

@@ -2,7 +2,7 @@
 
 1. A list is ordered by descending id, newest event first; `next` continues it, and stays right while new ones arrive.
 2. A replay names deliveries by id or by what they have in common. Only finished ones are sent again; the answer tells
-   how many. A line of a batch stands for the batch: it is sent again as a whole.
+   how many, and which ids are nobody's. A line of a batch stands for the batch: it is sent again as a whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,14 @@ class Deliveries:
             count = await self._engine.replay(ids)
         named = "filter" if ids is None else "ids"
         audit.replayed(count, named=named, token=token_of(request).name, peer=peer_of(request))
-        return answer({"replayed": count})
+        told: dict[str, object] = {"replayed": count}
+        if ids is not None and count < len(ids) and (unknown := await self._unknown(ids)):
+            told["unknown"] = unknown
+        return answer(told)
+
+    async def _unknown(self, ids: Sequence[DeliveryId]) -> Sequence[str]:
+        store = self._engine.store
+        return [str(each) for each in dict.fromkeys(ids) if await store.delivery(each) is None]
 
 
 def _filter(texts: Mapping[str, str | None]) -> DeliveryFilter:

@@ -156,7 +156,16 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("POST", "/v1/deliveries/replay"): Operation(
         "Send finished deliveries again, by id or by what they have in common; 1 MiB at most.",
-        {200: _holding(replayed={"type": "integer", "minimum": 0})},
+        {
+            200: {
+                "type": "object",
+                "properties": {
+                    "replayed": {"type": "integer", "minimum": 0},
+                    "unknown": {"type": "array", "items": {"type": "string"}, "description": "Nobody's ids."},
+                },
+                "required": ["replayed"],
+            }
+        },
         (400, 413, 422, 503),
         body={_JSON: ref("Replay")},
     ),

@@ -13,7 +13,8 @@ The parser is llhttp (httptools). What it leaves to us (RFC 9112 and RFC 9110 by
    close it: they would be taken for the next answer.
 6. A connection that was used before and ends before the first byte of an answer crossed the server's closing it. The
    result is then None instead of an outcome: the request may be sent again elsewhere (RFC 9112 9.3.1), for deliveries
-   are at least once.
+   are at least once. So it is when what comes first on it is no HTTP: it followed the answer before, too late to be
+   seen with it, and another connection has nothing of it.
 7. Lines may end in a bare LF and header lines may be folded, which a client has to take (RFC 9112 2.2, 5.2). Headers
    are read for nothing but framing.
 """
@@ -178,6 +179,9 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if self._state == _NO_HEAD and not (self._fresh or self._interim):  # rule 6
+                self._finish(None)
+                return
             self._broken()
         if self._fault is not None:
             self._finish(self._fault)

@@ -99,7 +99,7 @@ async def test_a_replay_by_id_sends_the_same_bytes_again(rig: Rig) -> None:
         response = await rig.client.post("/v1/deliveries/replay", json={"ids": [f"{id_}.0", f"{'00' * 16}.0"]})
     first, again = rig.sent
 
-    assert response.json() == {"replayed": 1}
+    assert response.json() == {"replayed": 1, "unknown": [f"{'00' * 16}.0"]}
     assert first == again
     assert (await rig.client.get(f"/v1/deliveries/{id_}.0")).json()["attempts"] == 2
 

@@ -28,6 +28,7 @@ def line_of(message: str, **fields: object) -> str:
         ({"by": "Ana <ana@example.com>"}, ' by="Ana <ana@example.com>"'),
         ({"error": 'a "quoted" \\ one'}, ' error="a \\"quoted\\" \\\\ one"'),
         ({"note": ""}, ' note=""'),
+        ({"by": "a\xa0b\u3000c\u2009=é"}, ' by="a\\\\u00a0b\\\\u3000c\\\\u2009=é"'),
         ({"path": "/x\n2026 ERROR forged"}, ' path="/x\\\\n2026 ERROR forged"'),
     ],
 )

@@ -63,3 +63,17 @@ def test_egress_takes_networks_and_names_alone(word: str) -> None:
     assert isinstance(finding, Diagnostic)
     assert finding.code == "egress-bad-network"
     assert word in finding.detail
+
+
+@pytest.mark.parametrize("word", ["privat", "Privte", "PRIVATES", "prviate", "loopback", "Loopbak", "link-local"])
+def test_a_mistyped_word_is_no_host(word: str) -> None:
+    finding = egress_policy([word])
+    assert isinstance(finding, Diagnostic)
+    assert finding.code == "egress-bad-network"
+    assert "\n    --allow-egress private\n" in finding.help
+    assert egress_policy([f"{word}."]) == EgressPolicy(hosts=(word.lower(),))
+
+
+@pytest.mark.parametrize("word", ["localhost", "receiver", "primary", "private.internal", "private-1", "metadata"])
+def test_other_words_are_hosts(word: str) -> None:
+    assert egress_policy([word]) == EgressPolicy(hosts=(word,))

@@ -266,3 +266,22 @@ def test_an_interruption_says_how_far_it_got_and_closes_it(line: Line) -> None:
 def test_an_idle_connection_is_not_interrupted(line: Line) -> None:
     line.connection.interrupt(Reason.DEADLINE)
     assert line.home.told == ["made"]
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"\x00", b"</html>\r\n", b"HTTP/9.9 200\r\n\r\n"])
+@pytest.mark.parametrize("behind", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
+def test_what_followed_the_answer_before_is_not_the_answer_to_the_next_request(
+    line: Line, junk: bytes, behind: bytes
+) -> None:
+    """It was on its way when the connection was lent out again: the request goes out on another one."""
+    assert line.exchange(b"HTTP/1.1 204 None\r\n\r\n") == Accepted(204)
+    assert line.exchange(junk + behind) is None
+    assert line.wire.aborted
+    assert line.home.told == ["made", "returned", "gone"]
+
+
+def test_what_is_no_http_behind_an_interim_answer_is_this_receivers_answer(line: Line) -> None:
+    line.exchange(b"HTTP/1.1 204 None\r\n\r\n")
+    outcome = line.exchange(b"HTTP/1.1 103 Hints\r\n\r\n", b"junk")
+    assert isinstance(outcome, Unreachable)
+    assert outcome.reason == Reason.NOT_HTTP
