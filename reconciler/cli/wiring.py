@@ -206,7 +206,13 @@ async def open_engine(settings: EngineSettings, *, connections: "Counters | None
         try:
             await engine.start()
             if settings.keeping is not None:
-                remover = Remover(store=store, keeping=settings.keeping, now=utc_now, events=engine.events)
+                remover = Remover(
+                    store=store,
+                    keeping=settings.keeping,
+                    now=utc_now,
+                    follow_clock=engine.follow_clock,
+                    events=engine.events,
+                )
                 removing = asyncio.create_task(remover.run())
             yield engine
         finally:

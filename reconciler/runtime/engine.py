@@ -153,6 +153,14 @@ class Engine:
         """The engine's time."""
         return self._now()
 
+    async def follow_clock(self) -> None:
+        """Move what waits in the store along now, if the clock was set.
+
+        Raises:
+            StoreError: it could not be moved.
+        """
+        await self._followed_now()
+
     async def start(self) -> None:
         """Load the current revision and take up what an earlier run left behind."""
         self._adopt(await self.store.current())

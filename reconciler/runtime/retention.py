@@ -42,8 +42,18 @@ class Keeping:
 class Remover:
     """Removes what need not be kept any more, round by round."""
 
-    def __init__(self, *, store: Retention, keeping: Keeping, now: Callable[[], datetime], events: Events) -> None:
+    def __init__(
+        self,
+        *,
+        store: Retention,
+        keeping: Keeping,
+        now: Callable[[], datetime],
+        follow_clock: Callable[[], Awaitable[object]],
+        events: Events,
+    ) -> None:
+        """`follow_clock` tells the store if the clock was set; it may raise StoreError."""
         self._store = store
+        self._follow_clock = follow_clock
         self._keeping = keeping
         self._now = now
         self._events = events
@@ -64,6 +74,7 @@ class Remover:
         Raises:
             StoreError: it could not go on; what was removed before is gone.
         """
+        await self._follow_clock()
         removed = 0
         if self._keeping.age is not None:
             removed += await self._remove(before=self._now() - self._keeping.age, down_to=None, gap=self._keeping.age)

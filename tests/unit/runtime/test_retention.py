@@ -50,6 +50,10 @@ class Sized(MemoryStore):
         return self.given_back < 3
 
 
+async def nothing() -> None:
+    """The clock was not set."""
+
+
 async def filled(count: int, *, pending: int = 0) -> Sized:
     """Messages of the last days, one a day, the newest last and of yesterday; the first so many are pending."""
     store = Sized()
@@ -64,7 +68,7 @@ async def filled(count: int, *, pending: int = 0) -> Sized:
 
 
 def remover(store: Sized, keeping: Keeping) -> Remover:
-    return Remover(store=store, keeping=keeping, now=loop().now, events=Events())
+    return Remover(store=store, keeping=keeping, now=loop().now, follow_clock=nothing, events=Events())
 
 
 async def left(store: Sized) -> int:
@@ -111,7 +115,9 @@ def test_it_looks_every_minute_and_goes_on_after_a_failure() -> None:
         store.fails = [StoreError("no")]
         events = Events()
         task = asyncio.create_task(
-            Remover(store=store, keeping=Keeping(age=30 * DAY), now=loop().now, events=events).run()
+            Remover(
+                store=store, keeping=Keeping(age=30 * DAY), now=loop().now, follow_clock=nothing, events=events
+            ).run()
         )
         await asyncio.sleep(1)
         assert (await left(store), events.counters.store_failures) == (200, 1)
@@ -134,7 +140,9 @@ def test_a_clock_that_is_years_ahead_removes_nothing_until_what_came_since_is_ol
     async def main() -> None:
         store, ahead = await filled(500, pending=3), 3_650 * DAY
         events = Events()
-        wrong = Remover(store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, events=events)
+        wrong = Remover(
+            store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, follow_clock=nothing, events=events
+        )
         assert [await wrong.round() for _ in range(2)] == [0, 0]
         assert [record.message for record in caplog.records] == ["store.pruning-paused"]
         for number in range(500, 540):
@@ -156,8 +164,31 @@ def test_a_step_that_was_noticed_changes_no_age(ahead: timedelta) -> None:
     async def main() -> None:
         store = await filled(500)
         await store.clock_stepped(ahead)
-        stepped = Remover(store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, events=Events())
+        stepped = Remover(
+            store=store, keeping=Keeping(), now=lambda: loop().now() + ahead, follow_clock=nothing, events=Events()
+        )
         assert await stepped.round() == 500 - 30
+
+    run(main())
+
+
+def test_a_step_is_noticed_before_anything_is_removed() -> None:
+    """A step smaller than the age, at an engine that nobody asked anything since."""
+
+    async def main() -> None:
+        store, ahead = await filled(30), 20 * DAY
+
+        async def notice() -> None:
+            await store.clock_stepped(ahead)
+
+        stepped = Remover(
+            store=store,
+            keeping=Keeping(),
+            now=lambda: loop().now() + ahead,
+            follow_clock=notice,
+            events=Events(),
+        )
+        assert await stepped.round() == 0
 
     run(main())
 
