@@ -34,19 +34,21 @@ _LINES_KEPT: Final = 4096
 _LONGEST_LINE_KEPT: Final = 200
 
 _DOUBLE: Final = r'"[^"\\]*+"'
-_SINGLE: Final = r"'[^']*+(?:''[^']*+)*+'"
+_SINGLE: Final = r"'[^']*+(?:''[^']*+)*'(?!')"
 _PLAIN_START: Final = r"(?:[\w./$+~(]|-(?=[0-9.]))"
 _KEY: Final = rf"\w[\w./-]*+|{_DOUBLE}|{_SINGLE}"
 # A colon or a number sign is part of a plain scalar as long as no blank stands behind the one or before the other.
+# No group is in something possessive, and nothing that may fail half way: before 3.11.5 Python loses what the one held,
+# and goes on behind the other (gh-106052, gh-100061). Nor has it to be, for what one part leaves no other takes.
 _LINE = re.compile(
-    rf"(\x20*+)(-(?:\x20++|$))?+(?:({_KEY}):(?=\x20|$))?+\x20*+"
-    rf"({_DOUBLE}|{_SINGLE}|[{{\[].*[}}\]]|[|>]-?|{_PLAIN_START}(?:[^ :]++|\x20++[^ #:]|:++[^ :])*+)?+"
+    rf"(\x20*+)(-(?:\x20++|$))?(?:({_KEY}):(?=\x20|$))?\x20*+"
+    rf"({_DOUBLE}|{_SINGLE}|[{{\[].*[}}\]](?!.*[}}\]])|[|>]-?|{_PLAIN_START}(?:[^ :]++|\x20++[^ #:]|:++[^ :])*)?"
     r"\x20*+(?:(?<=\x20)#.*)?"
 )
 # Of plain scalars in flow collections, only what all editions of YAML read alike.
 _IN_FLOW: Final = r"[\w./$+~@%=;&*!|<>()^-]"
 _FLOW_TOKEN = re.compile(
-    rf"\x20*+(?:([{{}}\[\],])|({_DOUBLE}|{_SINGLE}|{_PLAIN_START}{_IN_FLOW}*+(?:\x20++{_IN_FLOW}++)*+)\x20*+(:\x20)?+)"
+    rf"\x20*+(?:([{{}}\[\],])|({_DOUBLE}|{_SINGLE}|{_PLAIN_START}{_IN_FLOW}*+(?:\x20++{_IN_FLOW}++)*)\x20*+(:\x20)?)"
 )
 
 _SCALAR: Final = 0
