@@ -3,11 +3,12 @@
 from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 __all__ = [
+    "CA_FILE_VARIABLE",
     "CaFile",
     "Directory",
     "EngineUrl",
@@ -60,6 +61,8 @@ class FindingsFormat(StrEnum):
     GITHUB = "github"
 
 
+CA_FILE_VARIABLE: Final = "RECONCILER_CA_FILE"
+
 _AUTHORITIES: ContextVar[Path | None] = ContextVar("authorities", default=None)
 
 
@@ -89,7 +92,7 @@ CaFile = Annotated[
     typer.Option(
         "--ca-file",
         metavar="FILE",
-        envvar="RECONCILER_CA_FILE",
+        envvar=CA_FILE_VARIABLE,
         callback=_remember_authorities,
         help="Certificates of further authorities that the engine may be vouched for by, in PEM.",
     ),

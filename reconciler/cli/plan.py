@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Annotated, assert_never
 import typer
 
 from reconciler.cli.exit_code import ExitCode
-from reconciler.cli.options import CaFile, Directory, Environment, FormatOfPlan, PlanFormat, Quiet, Verbose, here
+from reconciler.cli.options import (
+    CA_FILE_VARIABLE,
+    CaFile,
+    Directory,
+    Environment,
+    FormatOfPlan,
+    PlanFormat,
+    Quiet,
+    Verbose,
+    here,
+)
 from reconciler.cli.terminal import Terminal
-from reconciler.cli.wiring import this_terminal
+from reconciler.cli.wiring import this_terminal, variable
 
 if TYPE_CHECKING:
     from reconciler.cli.planning import Planned
@@ -49,7 +59,7 @@ def plan(
     if output == Path("-"):
         terminal.fail("The plan is saved in a file; --format json writes it to standard output.", ExitCode.USAGE)
     planned = plan_for(terminal, directory, environment)
-    commands = _commands(planned, directory, output)
+    commands = _commands(planned, directory, output, ca_file=ca_file)
     unsaved = None if output is None else _save(planned, output)
     terminal.result(_shown(planned, commands, format, terminal))
     _warn_of_passwords(terminal, planned)
@@ -69,13 +79,15 @@ def plan(
         raise typer.Exit(ExitCode.PENDING)
 
 
-def _commands(planned: "Planned", directory: Path, output: Path | None) -> "Commands":
+def _commands(planned: "Planned", directory: Path, output: Path | None, *, ca_file: Path | None) -> "Commands":
     """How to apply the plan from where the verb was called; passing limits is offered where nothing else refuses it."""
     from reconciler.cli.render.plan_words import Commands
 
     words = ["reconciler", "apply"]
     if directory != here:
         words += ["-C", str(directory)]
+    if ca_file is not None and variable(CA_FILE_VARIABLE) != str(ca_file):
+        words += ["--ca-file", str(ca_file)]
     words += ["-e", planned.plan.environment] if output is None else [str(output)]
     only_limits = planned.refused_by and all(each.code == "too-many-changes" for each in planned.refused_by)
     override = shlex.join([*words, "--over-limits", planned.plan.digest]) if only_limits else None

@@ -127,10 +127,8 @@ def test_our_own_clients_come_in_by_tls_with_an_authority_of_the_environment(tmp
             for asked in (
                 ("plan", "-e", "dev"),
                 ("apply", "-e", "dev", "--yes"),
-                ("drift", "-e", "dev"),
                 ("import", "-e", "dev", "-o", tmp_path / "imported"),
                 ("history", "-e", "dev"),
-                ("deliveries", "list", "-e", "dev"),
                 ("deliveries", "list"),
             ):
                 assert run(*asked, "--ca-file", trusted, cwd=project, env=untrusting).code in (0, 1), asked
@@ -138,6 +136,12 @@ def test_our_own_clients_come_in_by_tls_with_an_authority_of_the_environment(tmp
                 assert refused.code == 4, asked
                 assert "can not be trusted: its certificate was refused" in refused.err
                 assert "\n    --ca-file FILE\n" in refused.err
+            file = project / "device-types" / "door-sensor.yaml"
+            file.write_text(file.read_text().replace("?", "?more=1&", 1))
+            planned = run(
+                "plan", "-e", "dev", "--ca-file", trusted, "--format", "markdown", cwd=project, env=engine.env
+            )
+            assert f"reconciler apply --ca-file {trusted} -e dev" in planned.out
             unread = run("plan", "-e", "dev", cwd=project, env={**trusting, "RECONCILER_CA_FILE": str(key) + "x"})
             assert (unread.code, "can not be read" in unread.err) == (4, True)
 
