@@ -14,8 +14,8 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path

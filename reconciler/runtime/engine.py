@@ -5,7 +5,7 @@
 2. A new revision is compiled before it is published, and becomes the engine's router in one assignment after it is
    durable. Deliveries that were made keep the bytes they promised.
 3. What the worker has no room for is stored all the same, and claimed when there is room: memory is bounded, the disk
-   is the queue. So is what is for an endpoint that is parked (`breaker`), and what has to keep its order: only the store
+   is the queue. So it is for an endpoint that is parked (`breaker`), and for what has to keep its order: only the store
    knows whose turn it is.
 4. Nothing is asked of the store while nothing is due: the engine knows when the next delivery falls due. When the wall
    clock is set, deliveries keep their waits like everything else that is due at some time (`alarms`).

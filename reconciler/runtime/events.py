@@ -20,9 +20,9 @@ from reconciler.model.delivery import Done, GiveUp, Settlement, Unreachable
 from reconciler.model.downlink import Downlink, InfoCode
 from reconciler.model.message import Message
 from reconciler.model.revision import Revision
+from reconciler.runtime.breaker import Health, Standing
 from reconciler.runtime.tracing import Tracing
 from reconciler.store.protocol import Arrival, Kept
-from reconciler.runtime.breaker import Health, Standing
 
 __all__ = ["BUCKETS", "Counters", "Events", "Lost"]
 

@@ -26,6 +26,7 @@ from tests.benchmarks.end_to_end import end_to_end
 from tests.benchmarks.figures import HEADINGS, Figure, row
 from tests.benchmarks.http_client import http_client
 from tests.benchmarks.idle import idle
+from tests.benchmarks.isolation import isolation
 from tests.benchmarks.latency import RATES, curve_figures, draw, latency, sweep
 from tests.benchmarks.matching import matching
 from tests.benchmarks.plan import plan
@@ -63,6 +64,7 @@ def benchmarks(plot: Path | None) -> Mapping[str, Benchmark]:
         "matching": Benchmark(matching, lambda: matching(definitions=1_000, devices=10_000, repeats=3)),
         "revisions": Benchmark(revisions, lambda: revisions(callbacks=1_000, repeats=2, seconds=2)),
         "backlog": Benchmark(backlog, lambda: backlog(pending=20_000, seconds=2)),
+        "isolation": Benchmark(isolation, lambda: isolation(rate=200, seconds=4)),
         "downlinks": Benchmark(downlinks, lambda: downlinks(seconds=2)),
         "batch_windows": Benchmark(batch_windows, lambda: batch_windows(batches=100, callbacks=25)),
         "plan": Benchmark(plan, lambda: plan(callbacks=500, files=10, repeats=1)),

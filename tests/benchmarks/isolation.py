@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import random
@@ -36,11 +37,14 @@ from reconciler.runtime.clock import utc_now
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.lanes import Capacity
 from reconciler.store.sqlite import open_sqlite
-from tests.benchmarks.end_to_end import ANSWER, line_of, role
+from tests.benchmarks.figures import Figure, print_figures
+from tests.benchmarks.parts import line_of, part
+from tests.benchmarks.sink import ANSWER
 
 ENDPOINTS = 100
 START = 1_700_000_000
 WARMING = 2.0
+RECEIVE = "receive"
 
 
 class Receiver(asyncio.Protocol):
@@ -141,35 +145,35 @@ async def run(ports: list[int], *, hanging: int, rate: float, seconds: float) ->
     return statistics.median(waits), statistics.quantiles(waits, n=100)[98], delivered, most
 
 
-async def measure(ports: list[int], *, rate: float, seconds: float) -> None:
-    print(
-        f"{'hanging of 100':<16}{'median ms':>10}{'p99 ms':>8}{'limit':>8}{'a second':>10}{'limit':>8}{'in flight':>11}"
-    )
+def isolation(*, rate: float = 600, seconds: float = 15) -> Iterator[Figure]:
+    """The latency and the throughput of endpoints that answer, beside others that hang."""
     first = None
-    for hanging in (0, 1, 20):
-        median, p99, delivered, most = await run(ports, hanging=hanging, rate=rate, seconds=seconds)
-        first = first or (p99, delivered)
-        limits = max(first[0] * 1.1, first[0] + 5), first[1] * 0.95
-        print(
-            f"{hanging:<16}{median:>10.2f}{p99:>8.2f}{limits[0]:>8.2f}{delivered:>10.1f}{limits[1]:>8.1f}{most:>11}",
-            flush=True,
-        )
+    with part("tests.benchmarks.isolation", RECEIVE) as receiving:
+        ports = [int(port) for port in line_of(receiving).split()]
+        logging.disable()
+        try:
+            for hanging in (0, 1, 20):
+                median, p99, delivered, most = uvloop.run(run(ports, hanging=hanging, rate=rate, seconds=seconds))
+                first = first or (p99, delivered)
+                what = f"{hanging} of {ENDPOINTS} hang"
+                yield Figure(f"{what}: median of the others", "ms", [median])
+                yield Figure(f"{what}: p99 of the others", "ms", [p99], most=max(first[0] * 1.1, first[0] + 5))
+                yield Figure(f"{what}: delivered by the others", "/s", [delivered], least=first[1] * 0.95)
+                yield Figure(f"{what}: most attempts in flight", "attempts", [most])
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rate", type=float, default=600)
-    arguments.add_argument("--seconds", type=float, default=15)
-    given = arguments.parse_args()
-    with role("receive", script=__file__) as receiving:
-        logging.disable()
-        ports = [int(port) for port in line_of(receiving).split()]
-        uvloop.run(measure(ports, rate=given.rate, seconds=given.seconds))
+    if sys.argv[1:] == [RECEIVE]:
+        uvloop.run(receive())
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, default=600)
+    parser.add_argument("--seconds", type=float, default=15)
+    given = parser.parse_args()
+    print_figures(isolation(rate=given.rate, seconds=given.seconds))
 
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case ["receive"]:
-            uvloop.run(receive())
-        case _:
-            main()
+    main()
