@@ -64,7 +64,7 @@ def benchmarks(plot: Path | None) -> Mapping[str, Benchmark]:
         "matching": Benchmark(matching, lambda: matching(definitions=1_000, devices=10_000, repeats=3)),
         "revisions": Benchmark(revisions, lambda: revisions(callbacks=1_000, repeats=2, seconds=2)),
         "backlog": Benchmark(backlog, lambda: backlog(pending=20_000, seconds=2)),
-        "isolation": Benchmark(isolation, lambda: isolation(rate=200, seconds=4)),
+        "isolation": Benchmark(isolation, lambda: isolation(rate=200, seconds=3, repeats=1)),
         "downlinks": Benchmark(downlinks, lambda: downlinks(seconds=2)),
         "batch_windows": Benchmark(batch_windows, lambda: batch_windows(batches=100, callbacks=25)),
         "plan": Benchmark(plan, lambda: plan(callbacks=500, files=10, repeats=1)),
