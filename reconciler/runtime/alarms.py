@@ -90,10 +90,12 @@ class AlarmClock:
         self._due_at: datetime | None = None
         self._wall = now()
         self._steady = 0.0
+        self._clock: Callable[[], float] = lambda: 0.0
 
     async def start(self) -> None:
         """Learn what an earlier run has promised."""
-        self._wall, self._steady = self._now(), asyncio.get_running_loop().time()
+        self._clock = asyncio.get_running_loop().time
+        self._wall, self._steady = self._now(), self._clock()
         self._due_at = await self._store.next_alarm_at()
 
     def due_by(self, when: datetime) -> None:
@@ -104,7 +106,7 @@ class AlarmClock:
 
     def step_at(self, now: datetime) -> timedelta | None:
         """How far the wall clock, which says `now`, was set since the last look; None when it was not."""
-        gone = asyncio.get_running_loop().time() - self._steady
+        gone = self._clock() - self._steady
         ahead = (now - self._wall).total_seconds() - gone
         return timedelta(seconds=ahead) if ahead > _SMALLEST_STEP or ahead < -_SMALLEST_STEP else None
 

@@ -320,6 +320,7 @@ class Worker:
     async def _attempts(self, lane: Lane, queue: Queue) -> None:
         """Occupy one slot until nothing waits, or the slot is somebody else's."""
         stale: list[Lease] = []
+        clock = asyncio.get_running_loop().time  # once: asking for the loop asks the system for the process
         try:
             while queue.waiting:
                 if queue.waiting[0].expires_at - self._now() <= self._policy.deadline:
@@ -329,7 +330,7 @@ class Worker:
                         stale.append(queue.waiting.popleft())
                     continue
                 lease = queue.waiting.popleft()
-                await self._attempt(lease, lane.health)
+                await self._attempt(lease, lane.health, clock)
                 if not self._may_go_on(lane, queue):
                     break
         finally:
@@ -389,9 +390,8 @@ class Worker:
 
     # Attempting and settling
 
-    async def _attempt(self, lease: Lease, health: Health) -> None:
+    async def _attempt(self, lease: Lease, health: Health, clock: Callable[[], float]) -> None:
         delivery = lease.delivery
-        clock = asyncio.get_running_loop().time
         start = clock()
         request = delivery.request
         assert not isinstance(request, BatchLine), "a line is carried by its batch"

@@ -91,7 +91,7 @@ class HttpChannel:
         if isinstance(pool, Unreachable):
             return pool
         filling = Filling(self._secrets)
-        loop = asyncio.get_running_loop()
+        loop = pool.loop
         now = loop.time()
         deadline = now + timeout.total_seconds()
         message: bytes | Unreachable

@@ -57,6 +57,7 @@ class Pool:
 
     Attributes:
         fixed: what all requests to the endpoint have in common, `wire.fixed_lines`.
+        loop: the one that they live in.
     """
 
     __slots__ = (
@@ -70,10 +71,10 @@ class Pool:
         "_idle_for",
         "_limit",
         "_line",
-        "_loop",
         "_max_body",
         "_quiet",
         "fixed",
+        "loop",
     )
 
     def __init__(
@@ -85,7 +86,7 @@ class Pool:
         self._idle_for = idle_for
         self._max_body = max_body
         self._counters = counters
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._free_slots = limit
         self._idle: list[Connection] = []  # the one used last at the end
         self._holders: set[Connection] = set()  # whose slot is given back when they are gone
@@ -170,7 +171,7 @@ class Pool:
             if turn is not None:
                 turn.set_result(connection)
                 return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = self.loop.time()
         self._idle.append(connection)
 
     def gone(self, connection: Connection) -> None:
@@ -192,7 +193,7 @@ class Pool:
 
     async def _acquire(self, flight: Flight) -> Connection | Unreachable:
         while True:
-            connection = self.borrow(self._loop.time())
+            connection = self.borrow(self.loop.time())
             if connection is not None:
                 return connection
             if self._free_slots:
@@ -218,12 +219,12 @@ class Pool:
         return dialled
 
     def _new(self) -> Connection:
-        return Connection(self._loop, home=self, max_body=self._max_body)
+        return Connection(self.loop, home=self, max_body=self._max_body)
 
     async def _turn(self, flight: Flight) -> Connection | None:
         """Wait in line."""
         flight.doing = f"all {self._limit} connections to the endpoint were busy"
-        turn: asyncio.Future[Connection | None] = self._loop.create_future()
+        turn: asyncio.Future[Connection | None] = self.loop.create_future()
         self._line.append(turn)
         try:
             return await turn
