@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from itertools import pairwise
 
 from reconciler.codec.canonical import define
 from reconciler.model.delivery import HttpRequest, State
@@ -75,14 +74,13 @@ async def test_messages_go_on_while_a_large_revision_is_compiled() -> None:
     publishing = asyncio.create_task(
         engine.publish(amendments, owner="test", expect=0, publication=Publication(at=None, by="test"))
     )
-    clock = asyncio.get_running_loop().time
-    turns = [clock()]
+    turns = 0
     while not publishing.done():
         await asyncio.sleep(0)
-        turns.append(clock())
+        turns += 1
     await engine.stop()
 
     assert isinstance(publishing.result(), Revision)
-    # Compiling them at once takes 0.15 s or more; a turn is to take 50 ms at most, and gets ten times that here.
-    assert max(later - sooner for sooner, later in pairwise(turns)) < 0.5
+    # Compiling them takes 0.15 s, in steps of 4 ms; without steps the loop turns some five times.
+    assert turns > 15
     assert len(turns) > 10
