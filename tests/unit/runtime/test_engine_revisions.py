@@ -1,4 +1,4 @@
-"""Revisions that follow one another while messages come, in virtual time; and a large one, in real time."""
+"""Revisions that follow one another while messages come, in virtual time; and how large ones are compiled."""
 
 import asyncio
 from collections import Counter
@@ -6,10 +6,9 @@ from collections import Counter
 from reconciler.codec.canonical import define
 from reconciler.model.delivery import HttpRequest, State
 from reconciler.model.resource import Key
-from reconciler.model.revision import Amendment, Publication, Revision
-from reconciler.runtime.clock import utc_now
+from reconciler.model.revision import Amendment, Owned, Publication, Revision
 from reconciler.runtime.engine import Engine
-from reconciler.store.memory import MemoryStore
+from reconciler.runtime.routing import Router
 from reconciler.store.protocol import DeliveryFilter
 from tests.unit.runtime.engine_rig import Script, callback, running, until_idle, uplink
 from tests.virtual_time import run
@@ -63,24 +62,15 @@ def test_with_a_new_revision_every_100_ms_each_message_is_under_exactly_one_and_
     run(story())
 
 
-async def test_messages_go_on_while_a_large_revision_is_compiled() -> None:
-    engine = Engine(store=MemoryStore(), channel=Script(), now=utc_now, dice=lambda: 0.0)
-    await engine.start()
-    types = [Key(f"type-{number}") for number in range(10)]
-    keys = [Key(parent.device_type, f"callback-{number}") for parent in types for number in range(300)]
+def test_compiling_a_revision_pauses_at_each_definition_that_is_new() -> None:
+    parent = Key("tracker")
+    keys = [Key("tracker", f"callback-{number}") for number in range(100)]
     content = callback("http://a.example/{device}/{seqNumber}/{customData#t}", payload="t::int:16")
-    amendments = [Amendment("create", key, None, define(key, {})) for key in types]
-    amendments += [Amendment("create", key, None, define(key, content)) for key in keys]
-    publishing = asyncio.create_task(
-        engine.publish(amendments, owner="test", expect=0, publication=Publication(at=None, by="test"))
+    definitions = [define(parent, {}), *(define(key, content) for key in keys)]
+    revision = Revision(
+        1, "d", {each.key: Owned(each, "test") for each in definitions}, Publication(at=None, by="test")
     )
-    turns = 0
-    while not publishing.done():
-        await asyncio.sleep(0)
-        turns += 1
-    await engine.stop()
+    pauses = sum(1 for _ in Router.compiling(revision))
 
-    assert isinstance(publishing.result(), Revision)
-    # Compiling them takes 0.15 s, in steps of 4 ms; without steps the loop turns some five times.
-    assert turns > 15
-    assert len(turns) > 10
+    assert pauses >= len(keys)
+    assert sum(1 for _ in Router.compiling(revision, known=Router.compile(revision))) < 5
