@@ -39,8 +39,8 @@ class Capacity:
 
     slots: int = 64
     flights: int = 640
-    room_per_endpoint: int = 16_384
-    room: int = 32_768  # 21 MB when it is full of requests with 60-byte bodies
+    room_per_endpoint: int = 32_768
+    room: int = 65_536  # 42 MB when it is full of requests with 60-byte bodies
     lease: timedelta = timedelta(minutes=2)
 
     def __post_init__(self) -> None:
