@@ -99,6 +99,7 @@ class Worker:
         self._joining: set[asyncio.Task[None]] = set()
         self._returning: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def held(self) -> int:
@@ -309,7 +310,9 @@ class Worker:
 
     def _run(self, lane: Lane, queue: Queue) -> None:
         queue.running += 1
-        runner = asyncio.create_task(self._attempts(lane, queue))
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: to look it up asks the system which process this is
+        runner = self._loop.create_task(self._attempts(lane, queue, self._loop.time))
         self._runners.add(runner)
         runner.add_done_callback(self._finished)
 
@@ -317,10 +320,9 @@ class Worker:
         self._runners.discard(runner)
         _complain(runner, "an attempt broke down")
 
-    async def _attempts(self, lane: Lane, queue: Queue) -> None:
+    async def _attempts(self, lane: Lane, queue: Queue, clock: Callable[[], float]) -> None:
         """Occupy one slot until nothing waits, or the slot is somebody else's."""
         stale: list[Lease] = []
-        clock = asyncio.get_running_loop().time  # once: asking for the loop asks the system for the process
         try:
             while queue.waiting:
                 if queue.waiting[0].expires_at - self._now() <= self._policy.deadline:

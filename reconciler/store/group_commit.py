@@ -34,6 +34,7 @@ class GroupCommit(Generic[Operation]):
         self._rows = 0
         self._committing: asyncio.Task[None] | None = None
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, operation: Operation, *, rows: int) -> None:
         """Do `operation`, which touches about so many rows, together with others; return when it is durable.
@@ -43,7 +44,9 @@ class GroupCommit(Generic[Operation]):
         """
         if self._closed:
             raise StoreError("the store was closed before")
-        done = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # once: to look it up asks the system which process this is
+        done = self._loop.create_future()
         self._waiting.append((operation, done))
         self._rows += rows
         if self._committing is None:
