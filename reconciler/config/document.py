@@ -245,7 +245,8 @@ class UrlCallback(_HttpCallback):
         description="Sends what one device's messages make one after the other, in the order in which the messages "
         "were accepted: the next is not attempted before the one before it is delivered or given up. One that fails "
         "holds up those behind it for at most 7 minutes 40 seconds (four attempts of 10 seconds, 1, 2 and 4 minutes "
-        "between them); then they go on, and it is left behind. A replay is outside the order. Not for data/bidir.",
+        "between them; the time for which its endpoint is parked does not count); then they go on, and it is left "
+        "behind. A replay is outside the order. Not for data/bidir.",
     )
 
 
