@@ -380,6 +380,9 @@ class Engine:
 
     def _admit(self, deliveries: tuple[Delivery, ...]) -> tuple[tuple[Delivery, ...], tuple[Delivery, ...]]:
         """Those the worker has room for, now reserved, and the others, the ordered ones among them."""
+        for delivery in deliveries:
+            if delivery.ordered:
+                self.worker.note(delivery.endpoint)
         if len(deliveries) == 1:  # by far the most frequent case
             (only,) = deliveries
             return (deliveries, ()) if not only.ordered and self.worker.reserve(only.endpoint) else ((), deliveries)

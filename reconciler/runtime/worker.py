@@ -142,6 +142,10 @@ class Worker:
         self._held += 1
         return True
 
+    def note(self, endpoint: str) -> None:
+        """Count a new delivery that goes to the store first, as `reserve` counts the others: load is load."""
+        self._lane(endpoint).health.arrivals += 1
+
     def has_room(self, endpoint: str) -> bool:
         """Whether a delivery that was turned away could be claimed now; when not, `room_freed` will tell."""
         lane = self._lane(endpoint)

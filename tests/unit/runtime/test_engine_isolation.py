@@ -227,6 +227,24 @@ def test_after_a_long_outage_the_receiver_never_gets_more_than_one_fifth_above_i
     run(story())
 
 
+def test_what_keeps_its_order_counts_as_load_too() -> None:
+    async def story() -> None:
+        script = Script(lambda request: (0.01, DOWN if now() < 15 else OK))
+        hook = callback("http://a.example/{seqNumber}", ordered=True)
+        async with running(script, breaker=QUICK, hook=hook) as engine:
+            number = 0
+            while now() < 110:
+                await engine.take([uplink(number, device=f"{number:X}")])
+                number += 1
+                await asyncio.sleep(0.05)
+            in_last_seconds = in_each_second(script, since=105)
+
+        # Twenty a second is what messages ask for; the floor alone would be 2.
+        assert min(in_last_seconds[second] for second in range(105, 109)) >= 15
+
+    run(story())
+
+
 def test_a_short_outage_after_a_recovery_parks_again_and_longer() -> None:
     async def story() -> None:
         script = Script(lambda request: (0.01, DOWN if now() < 35 or 60 <= now() < 300 else OK))
