@@ -43,6 +43,7 @@ from reconciler.model.revision import EMPTY, HistoryEntry, Revision
 from reconciler.store.memory_downlinks import Promises
 from reconciler.store.protocol import (
     FIRST_TOKEN,
+    MOST_COUNTED,
     Arrival,
     DeliveryFilter,
     DeliveryRecord,
@@ -397,7 +398,10 @@ class MemoryStore:
         due: dict[str, list[datetime]] = {}
         for kept in self._pending():
             due.setdefault(kept.delivery.endpoint, []).append(kept.delivery.due_at)
-        return [EndpointBacklog(endpoint, len(times), min(times)) for endpoint, times in sorted(due.items())]
+        return [
+            EndpointBacklog(endpoint, min(len(times), MOST_COUNTED), min(times))
+            for endpoint, times in sorted(due.items())
+        ]
 
     # Retention
 

@@ -34,6 +34,7 @@ from reconciler.model.value import value
 
 __all__ = [
     "FIRST_TOKEN",
+    "MOST_COUNTED",
     "Alarms",
     "Arrival",
     "DeliveryFilter",
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 FIRST_TOKEN = 1
+MOST_COUNTED = 10_000
 
 
 @value
@@ -145,7 +147,12 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True)
 class EndpointBacklog:
-    """How many deliveries wait for an endpoint, and since when the oldest of them is due."""
+    """How many deliveries wait for an endpoint, and since when the oldest of them is due.
+
+    Attributes:
+        pending: counted up to `MOST_COUNTED`, so that it takes no longer where a million wait; that many are as many
+            or more.
+    """
 
     endpoint: str
     pending: int

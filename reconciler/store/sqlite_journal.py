@@ -16,7 +16,7 @@ import orjson
 
 from reconciler.model.delivery import DeliveryId, State
 from reconciler.model.message import Message
-from reconciler.store.protocol import DeliveryFilter, DeliveryRecord, EndpointBacklog, MessageRecord
+from reconciler.store.protocol import MOST_COUNTED, DeliveryFilter, DeliveryRecord, EndpointBacklog, MessageRecord
 from reconciler.store.sqlite_claims import WAITING
 from reconciler.store.sqlite_motion import DOWNLINK, downlink_from
 from reconciler.store.sqlite_rows import DELIVERY, MESSAGE, STATES, attempt_from, delivery_from, message_from
@@ -169,14 +169,33 @@ SELECT min(claimable_at) FROM (
 )
 """
 
-_BACKLOG: Final = """
+_BACKLOG: Final = f"""
+WITH RECURSIVE {WAITING}
 SELECT json_group_array(json_array(names.text, pending, oldest))
 FROM (
-    SELECT endpoint, count(*) AS pending, min(due_at) AS oldest
-    FROM deliveries INDEXED BY deliveries_pending WHERE state = 0
-    GROUP BY endpoint
-) AS waiting CROSS JOIN names ON names.id = waiting.endpoint
+    SELECT endpoint, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM deliveries INDEXED BY deliveries_pending
+            WHERE state = 0 AND endpoint = waiting.endpoint
+            LIMIT {MOST_COUNTED}
+        )
+    ) AS pending, (
+        SELECT min(due_at) FROM (
+            SELECT (
+                SELECT min(due_at) FROM deliveries INDEXED BY deliveries_pending
+                WHERE state = 0 AND endpoint = waiting.endpoint AND leased_until IS NULL
+            ) AS due_at
+            UNION ALL
+            SELECT (
+                SELECT min(due_at) FROM deliveries INDEXED BY deliveries_pending
+                WHERE state = 0 AND endpoint = waiting.endpoint AND leased_until > 0
+            )
+        )
+    ) AS oldest
+    FROM waiting WHERE endpoint IS NOT NULL
+) AS backlog CROSS JOIN names ON names.id = backlog.endpoint
 """
+"""A seek for each endpoint, and a bounded number of steps: what is leased is no more than an engine has in memory."""
 
 
 def message(connection: sqlite3.Connection, message_id: str) -> MessageRecord | None:

@@ -33,6 +33,7 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import EMPTY, Publication, Revision
 from reconciler.store.protocol import (
     FIRST_TOKEN,
+    MOST_COUNTED,
     DeliveryFilter,
     DeliveryRecord,
     EndpointBacklog,
@@ -555,6 +556,13 @@ async def test_the_backlog_tells_what_waits_for_each_endpoint_leased_or_not(stor
         f"https://{host}:443": EndpointBacklog(f"https://{host}:443", pending, NOW - age * SECOND)
         for host, pending, age in ((A, 2, 8), (B, 1, 1))
     }
+
+
+async def test_the_backlog_counts_so_far_and_no_further(store: Store) -> None:
+    await queue(store, *((A, age) for age in range(MOST_COUNTED + 5)))
+
+    (backlog,) = await store.backlog()
+    assert (backlog.pending, backlog.oldest_due_at) == (MOST_COUNTED, NOW - (MOST_COUNTED + 4) * SECOND)
 
 
 # Revisions

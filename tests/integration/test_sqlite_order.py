@@ -1,4 +1,5 @@
-"""What order costs the SQLite store: those that wait cost nothing, what is not ordered costs nothing more.
+"""What order costs the SQLite store: those that wait cost nothing, what is not ordered costs nothing more. And what a
+look at the backlog costs, however much waits.
 
 Work is counted in steps of SQLite's virtual machine, which no noise of the machine changes.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.store import sqlite_claims, sqlite_journal, sqlite_series
+from reconciler.store.protocol import MOST_COUNTED
 from reconciler.store.sqlite import open_sqlite
 from reconciler.store.sqlite_care import check_sqlite
 from reconciler.store.sqlite_values import micros
@@ -101,3 +103,15 @@ def test_a_series_that_stands_still_or_runs_ahead_is_found(tmp_path: Path, state
     with connected(path) as (connection, _):
         connection.execute(statement)
     assert [law for law in check_sqlite(tmp_path).broken if law.startswith(says)]
+
+
+def test_a_look_at_the_backlog_takes_no_longer_where_more_waits_than_is_counted(tmp_path: Path) -> None:
+    steps = []
+    for messages in (MOST_COUNTED, 2 * MOST_COUNTED):
+        store = write(tmp_path / str(messages), messages=messages, ordered=False)
+        with connected(store) as (connection, taken):
+            (backlog,) = sqlite_journal.backlog(connection)
+            assert backlog.pending == MOST_COUNTED
+            steps.append(taken())
+    enough, more = steps
+    assert more <= enough * 1.05

@@ -28,7 +28,7 @@ from reconciler.runtime.api.room import Bound, Room
 from reconciler.runtime.api.tokens import Scope
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import BUCKETS, Counters
-from reconciler.store.protocol import EndpointBacklog
+from reconciler.store.protocol import MOST_COUNTED, EndpointBacklog
 
 __all__ = ["ConnectionCounts", "Metrics", "Reloads", "Sample", "exposition"]
 
@@ -278,7 +278,7 @@ def _kept(counts: Mapping[State, int], backlog: Sequence[EndpointBacklog], *, no
     yield _Metric(
         "reconciler_endpoint_pending",
         "gauge",
-        "Deliveries that wait for an endpoint, retries included.",
+        f"Deliveries that wait for an endpoint, retries included; {MOST_COUNTED} of them are as many or more.",
         [Sample({"endpoint": each.endpoint}, each.pending) for each in told],
     )
     yield _Metric(
