@@ -31,7 +31,7 @@ from tests.benchmarks.latency import RATES, curve_figures, draw, latency, sweep
 from tests.benchmarks.matching import matching
 from tests.benchmarks.plan import plan
 from tests.benchmarks.plot import why_not
-from tests.benchmarks.revisions import revisions
+from tests.benchmarks.revisions import churn, revisions
 from tests.benchmarks.store import store
 from tests.benchmarks.validate import validate
 
@@ -63,6 +63,7 @@ def benchmarks(plot: Path | None) -> Mapping[str, Benchmark]:
         "idle": Benchmark(idle, lambda: idle(deliveries=1_000, seconds=1, repeats=2)),
         "matching": Benchmark(matching, lambda: matching(definitions=1_000, devices=10_000, repeats=3)),
         "revisions": Benchmark(revisions, lambda: revisions(callbacks=1_000, repeats=2, seconds=2)),
+        "churn": Benchmark(churn, lambda: churn(seconds=1)),
         "backlog": Benchmark(backlog, lambda: backlog(pending=20_000, seconds=2)),
         "isolation": Benchmark(isolation, lambda: isolation(rate=200, seconds=3, repeats=1)),
         "downlinks": Benchmark(downlinks, lambda: downlinks(seconds=2)),

@@ -8,6 +8,7 @@ an engine is as fast as whoever asks it. At the end somebody else posts at a ste
 
 import argparse
 import asyncio
+import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -21,11 +22,11 @@ from reconciler.model.resource import Key
 from reconciler.model.revision import Publication
 from reconciler.model.snapshot import Fingerprint, Observed
 from reconciler.targets.engine import EngineTarget
-from tests.benchmarks.engine_process import bare_engine
+from tests.benchmarks.engine_process import BenchEngine, bare_engine
 from tests.benchmarks.figures import Figure, print_figures
-from tests.benchmarks.sender import send_paced
+from tests.benchmarks.sender import Paced, send_paced
 
-__all__ = ["revisions"]
+__all__ = ["churn", "revisions"]
 
 OWNER = "benchmark"
 DEVICE_TYPES = 200
@@ -33,6 +34,9 @@ CHANGED = 100
 LIMITS = {"roll 100 of them back: publish": 0.3, "publish 100 of them": 0.5, "publish all of them": 2.0}
 MOST_STALL = 50.0  # milliseconds
 POSTS_A_SECOND = 500
+CHURN_POSTS = 1_000
+EVERY = 0.1  # seconds
+MOST_PAUSE = 20.0  # milliseconds
 BETWEEN = 0.3  # seconds from one revision to the next, about as long as one takes
 
 
@@ -161,6 +165,41 @@ def revisions(*, callbacks: int = 10_000, repeats: int = 5, seconds: float = 8) 
         yield Figure(f"of {callbacks:,}: {what}", "s", times, most=LIMITS.get(what))
     yield Figure(f"of {callbacks:,}: longest wait of a post during it", "ms", waits.publishing, most=MOST_STALL)
     yield Figure(f"of {callbacks:,}: longest wait of a post between two", "ms", waits.between)
+
+
+def churn(*, definitions_held: int = 100, seconds: float = 10) -> Iterator[Figure]:
+    """What a revision every 100 ms does to whoever posts meanwhile."""
+    with tempfile.TemporaryDirectory() as folder, bare_engine(Path(folder)) as engine:
+        bench = Bench(EngineTarget(engine.url, engine.token))
+        published, sent = asyncio.run(
+            publish_steadily(bench, held=definitions(definitions_held), seconds=seconds, engine=engine)
+        )
+    waits = [wait * 1000 for wait in sent.answered if wait is not None]
+    refused = len(sent.answered) - len(waits)
+    yield Figure("revisions while posts come at 1,000/s", "/s", [published / seconds], least=0.8 / EVERY)
+    yield Figure("posts that were not acknowledged meanwhile", "posts", [refused], most=0)
+    yield Figure("wait of a post for its answer, p50", "ms", [statistics.median(waits)])
+    yield Figure("wait of a post for its answer, p99", "ms", [statistics.quantiles(waits, n=100)[98]], most=MOST_PAUSE)
+
+
+async def publish_steadily(
+    bench: Bench, *, held: dict[Key, Definition], seconds: float, engine: BenchEngine
+) -> tuple[int, Paced]:
+    """Publish a change of everything each 100 ms, as long as posts come; how many times, and what became of those."""
+    nothing = (await bench.target.observe(OWNER, {})).fingerprint
+    await bench.publish("publish", [Create(key, definition, None) for key, definition in held.items()], nothing)
+    sending = asyncio.create_task(asyncio.to_thread(send_paced, engine.port, CHURN_POSTS, seconds, token=engine.token))
+    loop = asyncio.get_running_loop()
+    began, version = loop.time(), 1
+    while not sending.done():
+        await asyncio.sleep(max(began + version * EVERY - loop.time(), 0))
+        version += 1
+        now = await bench.target.observe(OWNER, None)
+        after = edited(held, version=version)
+        updates = [Update(key, held[key], definition, (), None) for key, definition in after.items()]
+        await bench.publish("publish", updates, now.fingerprint)
+        held |= after
+    return version - 1, await sending
 
 
 if __name__ == "__main__":
