@@ -23,7 +23,7 @@ whoever comes back:
 6. It is over when all that was due is sent and the longest wait of the schedule has passed, so that retries from before
    do not come on top.
 7. Nothing of this is stored. An engine that starts finds what is overdue, and begins with a probe where much has waited
-   for long (`is_behind`).
+   for long (`is_behind`). What waits then tells the load: it came in the time for which the oldest has been due.
 """
 
 from collections.abc import Callable
@@ -140,6 +140,7 @@ class Health:
         "_dice",
         "_known",
         "_load",
+        "_load_before",
         "_looked_at",
         "_policy",
         "_since",
@@ -158,6 +159,7 @@ class Health:
         self._looked_at = now
         self._known = 0.0
         self._load = 0.0
+        self._load_before = 0.0  # until it has recovered
         self._since = now
         self._trips = 0
         self.next_at = now
@@ -191,9 +193,11 @@ class Health:
             case _:
                 assert_never(self.standing)
 
-    def probe(self) -> None:
-        """Let one delivery go out."""
+    def probe(self, *, load: float | None = None) -> None:
+        """Let one delivery go out. `load`, in requests a second, is what it was before anything was known here."""
         self.standing = Standing.PROBING
+        if load is not None:
+            self._load_before = load
 
     def recovered(self, now: float) -> bool:
         """Whether recovering is over: then it is open. To be asked when nothing waits in memory."""
@@ -201,6 +205,7 @@ class Health:
         if self.standing is Standing.RECOVERING and over:
             self.standing = Standing.OPEN
             self.failures = self._trips = 0
+            self._load_before = 0.0
             return True
         return False
 
@@ -210,7 +215,8 @@ class Health:
             self._look(now)
         ramp = self._policy.ramp.total_seconds()
         grown = min((now - self._since) / ramp, 1.0) if ramp else 1.0
-        return max(self._policy.floor, self._policy.share * self._load * grown)
+        # An estimate of the load is taken without the surcharge, by which it may be wrong.
+        return max(self._policy.floor, max(self._policy.share * self._load, self._load_before) * grown)
 
     def spend(self, now: float) -> None:
         """A request starts."""

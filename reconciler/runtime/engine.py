@@ -42,7 +42,7 @@ from reconciler.runtime.lanes import Capacity
 from reconciler.runtime.retry import OPERATOR_POLICY, RetryPolicy
 from reconciler.runtime.routing import Explanation, Router
 from reconciler.runtime.worker import Worker
-from reconciler.store.protocol import FIRST_TOKEN, Arrival, DeliveryFilter, Kept, MessageRecord, Store
+from reconciler.store.protocol import FIRST_TOKEN, MOST_COUNTED, Arrival, DeliveryFilter, Kept, MessageRecord, Store
 
 __all__ = ["Engine", "Explained", "Taken"]
 
@@ -167,9 +167,15 @@ class Engine:
         self._due_at = await self.store.next_claim_at()
         await self._alarms.start()
         now = self._now()
-        for each in await self.store.backlog():
-            if is_behind(self._breaker, pending=each.pending, overdue=now - each.oldest_due_at):
-                self.worker.suspect(each.endpoint)
+        backlog = await self.store.backlog()
+        counted = [each for each in backlog if each.pending == MOST_COUNTED]
+        # What was not counted, shared out evenly among the endpoints that it is for.
+        beyond = (await self.store.counts())[State.PENDING] - sum(each.pending for each in backlog) if counted else 0
+        for each in backlog:
+            pending = each.pending + (beyond / len(counted) if each in counted else 0)
+            overdue = now - each.oldest_due_at
+            if is_behind(self._breaker, pending=each.pending, overdue=overdue):
+                self.worker.suspect(each.endpoint, load=pending / overdue.total_seconds())
         self._running = True
         self._tasks = (
             asyncio.create_task(self._claim_what_falls_due()),

@@ -124,10 +124,10 @@ class Worker:
         seconds = max(lane.health.until - asyncio.get_running_loop().time(), 0.0)
         return _WHY[lane.health.standing].format(endpoint=endpoint, seconds=round(seconds))
 
-    def suspect(self, endpoint: str) -> None:
-        """Begin with a probe: so much has waited for so long that the endpoint may be gone."""
+    def suspect(self, endpoint: str, *, load: float) -> None:
+        """Begin with a probe: so much has waited for so long that the endpoint may be gone. `load` as in `probe`."""
         lane = self._lane(endpoint)
-        lane.health.probe()
+        lane.health.probe(load=load)
         self._stands(endpoint, lane.health)
 
     def reserve(self, endpoint: str) -> bool:

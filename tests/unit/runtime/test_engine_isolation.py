@@ -281,6 +281,21 @@ def test_a_restart_neither_forgets_that_nobody_was_there_nor_uses_tries_to_find_
     run(story())
 
 
+def test_a_restart_catches_up_at_the_load_that_what_waits_tells_of() -> None:
+    async def story() -> None:
+        store = MemoryStore()
+        script = Script(lambda request: (0.001, DOWN if now() < 100 else OK))
+        async with running(script, store=store, breaker=QUICK, hook=HOOK) as engine:
+            await send(engine, until=99, each=0.05)
+        async with running(script, store=store, breaker=QUICK) as engine:
+            await asyncio.sleep(110)
+            found = in_each_second(script, since=190)
+        # About twenty a second came; the floor alone would be 2.
+        assert 15 <= found[200] <= 24
+
+    run(story())
+
+
 def test_an_endpoint_that_has_much_waiting_but_not_for_long_is_not_suspected() -> None:
     async def story() -> None:
         store = MemoryStore()
