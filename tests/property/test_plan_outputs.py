@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -373,6 +373,13 @@ def test_every_annotation_is_one_command(plan: Plan) -> None:
     assert all(command.fullmatch(line) for line in lines)
 
 
+# A key that ends with a blank, changed by nobody knows whom.
+_BLANK_AT_THE_END = Plan(
+    "dev", "", "", Fingerprint(0, ""), (), "", drift=(Drift(Key("tracker "), None, None, (), False, None, "changed"),)
+)
+
+
+@example(_BLANK_AT_THE_END, 40)
 @given(_plans, st.integers(40, 120))
 def test_at_a_terminal_what_is_cut_is_not_lost(plan: Plan, width: int) -> None:
     whole, cut = (plan_as_text(plan, paint=PLAIN, width=each) for each in (None, width))

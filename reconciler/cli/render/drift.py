@@ -57,7 +57,7 @@ def _block(drift: Drift, fate: str, paint: Paint) -> Iterator[str]:
     colour = {"changed": paint.changed, "vanished": paint.bad, "appeared": paint.good}[drift.kind]
     blame = blame_of(drift.blame, visible)
     head = f"{colour(f'{_SIGNS[drift.kind]} {drift.kind:<8}')}  {paint.strong(visible(str(drift.key)))}"
-    yield f"{head}  {blame}".rstrip()
+    yield f"{head}  {blame}" if blame else head
     yield from indent(["An apply undoes it." if drift.undone else fate], by=4)
     yield from indent((_line(line, paint) for line in _lines(drift)), by=4)
 

@@ -230,7 +230,7 @@ def _drift(plan: Plan, page: _Page) -> Iterator[str]:
         blame = blame_of(drift.blame, visible)
         told = [*page.sentence(fate_of(drift, left)), *_what_drifted(drift, page)]
         if page.width is None or cells(head) + cells(blame) < page.width + _INDENT:
-            head = f"{head}  {blame}".rstrip()
+            head = f"{head}  {blame}" if blame else head
         else:
             told = [*page.sentence(blame), *told]
         yield "\n".join([head, *indent(told, by=_INDENT)])
