@@ -26,8 +26,20 @@ import pytest
 from reconciler.grammar.template import Rendered, fill
 from reconciler.model.delivery import Accepted, HttpRequest, Outcome, Refused, Unreachable
 from reconciler.model.resource import Method
+from reconciler.runtime.turn import Turn
 
-__all__ = ["Answer", "Drip", "Raw", "Received", "Reply", "ScriptedChannel", "Silence", "Sink", "on_every_loop"]
+__all__ = [
+    "Answer",
+    "AtOnce",
+    "Drip",
+    "Raw",
+    "Received",
+    "Reply",
+    "ScriptedChannel",
+    "Silence",
+    "Sink",
+    "on_every_loop",
+]
 
 if sys.platform == "win32":
     LOOPS = {"asyncio": asyncio.new_event_loop}
@@ -37,6 +49,13 @@ else:
     LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 _PATIENCE = 10.0  # seconds until a test that hangs fails
+
+
+class AtOnce(Turn):
+    """A turn that ends as soon as something is to be written, for tests that need no loop."""
+
+    def at_end(self, loop: asyncio.AbstractEventLoop, write: Callable[[], None]) -> None:
+        write()
 
 
 def on_every_loop(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

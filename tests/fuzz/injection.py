@@ -54,6 +54,7 @@ from reconciler.runtime.channels.mail_settings import MailSettings, Security
 from reconciler.runtime.channels.smtp import NotTaken, Talk
 from reconciler.runtime.channels.tls import Tls
 from reconciler.runtime.rendering import request_builders
+from tests.fakes import AtOnce
 
 __all__ = ["Broken", "run"]
 
@@ -567,7 +568,7 @@ def _check_outcome(outcome: Outcome) -> None:
 
 async def _answer(dice: random.Random, number: int) -> str:
     """Whatever a receiver answers: the connection says what it was told to, and what is kept is one thing."""
-    connection = Connection(asyncio.get_running_loop(), home=cast("Any", _Home()), max_body=1_000)
+    connection = Connection(asyncio.get_running_loop(), home=cast("Any", _Home()), max_body=1_000, turn=AtOnce())
     transport = _Wire()
     connection.connection_made(transport)
     answered = connection.send(b"request", deadline=inf)

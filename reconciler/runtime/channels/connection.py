@@ -10,7 +10,7 @@ The parser is llhttp (httptools). What it leaves to us (RFC 9112 and RFC 9110 by
    trailers carry nothing, but they take time.
 5. A connection is used again only after an answer that was complete, asked for it to stay open, and was followed by
    nothing; and only if the request was wholly taken (RFC 9112 9.3, 9.6). Bytes that arrive while nothing was asked
-   close it: they would be taken for the next answer.
+   close it: they would be taken for the next answer. What was asked is written at the end of the loop's turn (`turn`).
 6. A connection that was used before and ends before the first byte of an answer crossed the server's closing it. The
    result is then None instead of an outcome: the request may be sent again elsewhere (RFC 9112 9.3.1), for deliveries
    are at least once. So it is when what comes first on it is no HTTP: it followed the answer before, too late to be
@@ -29,6 +29,7 @@ import httptools
 from reconciler.model.delivery import Accepted, Outcome, Refused, Unreachable
 from reconciler.runtime.channels.flight import ended
 from reconciler.runtime.channels.unreachable import Reason, unreachable
+from reconciler.runtime.turn import Turn
 
 __all__ = ["Connection", "Home"]
 
@@ -87,6 +88,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_max_body",
         "_max_read",
+        "_message",
         "_parser",
         "_received",
         "_spoiled",
@@ -94,14 +96,17 @@ class Connection(asyncio.Protocol):
         "_status",
         "_stays",
         "_transport",
+        "_turn",
         "deadline",
         "idle_since",
         "usable",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, home: Home, max_body: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, home: Home, max_body: int, turn: Turn) -> None:
         self._loop = loop
         self._home = home
+        self._turn = turn
+        self._message = b""  # that is sent at the end of the turn
         self._max_body = max_body
         self._max_read = MAX_HEAD_BYTES + max_body * _WIRE_BYTES_PER_BYTE
         self._answered: asyncio.Future[Outcome | None] | None = None
@@ -126,10 +131,16 @@ class Connection(asyncio.Protocol):
         answered: asyncio.Future[Outcome | None] = self._loop.create_future()
         if self.usable:
             self._answered = answered
-            self._transport.write(message)
+            self._message = message
+            self._turn.at_end(self._loop, self._write)
         else:  # lost between having been made and being handed over
             answered.set_result(self._ended_early())
         return answered
+
+    def _write(self) -> None:
+        message, self._message = self._message, b""  # it may hold a secret
+        if self.usable:
+            self._transport.write(message)
 
     def abandon(self, answered: asyncio.Future[Outcome | None]) -> None:
         """Nobody waits for this answer any more; the connection is closed if it is still busy with it."""
@@ -170,6 +181,9 @@ class Connection(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         if self._answered is None:
             self.abort()
+            return
+        if self._message and not self._fresh:  # rule 5: what comes before the request is no answer to it
+            self._finish(None)
             return
         self._received += len(data)
         if self._state == _NO_HEAD:
@@ -267,7 +281,7 @@ class Connection(asyncio.Protocol):
         answered, self._answered = self._answered, None
         self.deadline = inf
         self._fresh = False
-        clean = self._state == _COMPLETE and self._stays and not self._spoiled
+        clean = self._state == _COMPLETE and self._stays and not (self._spoiled or self._message)
         if clean and self.usable and not self._transport.get_write_buffer_size():
             self._home.returned(self)
         else:
@@ -296,7 +310,7 @@ class Connection(asyncio.Protocol):
     def _progress(self) -> str:
         """How far the request has got."""
         if self._received == 0:
-            unsent = self._transport.get_write_buffer_size()
+            unsent = self._transport.get_write_buffer_size() + len(self._message)
             if unsent:
                 return f"the receiver did not take the whole request, {unsent} bytes were left"
             return "the request was sent, nothing came back"

@@ -38,6 +38,7 @@ from reconciler.runtime.channels.unreachable import Reason, unreachable
 from reconciler.runtime.channels.waiting import composed_when_read
 from reconciler.runtime.channels.wire import Endpoint, Filling, compose, fixed_lines
 from reconciler.runtime.secrets.pending import SecretPending
+from reconciler.runtime.turn import Turn
 
 __all__ = ["MAX_ANSWER_BYTES", "HttpChannel"]
 
@@ -79,6 +80,7 @@ class HttpChannel:
         self._dialer = Dialer(egress=egress, resolve=resolve or self._resolver, tls=tls or public_tls())
         self._pools: dict[tuple[str, str, int, bool], Pool] = {}  # by Endpoint
         self._alarm = Alarm(self._end_overdue)
+        self._turn = Turn()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -160,6 +162,7 @@ class HttpChannel:
             idle_for=self._idle_for,
             max_body=self._max_body,
             counters=self.counters,
+            turn=self._turn,
         )
         if self._sweeper is None:
             self._sweep_later()

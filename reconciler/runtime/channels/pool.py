@@ -23,6 +23,7 @@ from reconciler.model.delivery import Unreachable
 from reconciler.runtime.channels.connection import Connection
 from reconciler.runtime.channels.flight import Flight
 from reconciler.runtime.channels.unreachable import Reason
+from reconciler.runtime.turn import Turn
 
 __all__ = ["Counters", "Dial", "Pool"]
 
@@ -71,6 +72,7 @@ class Pool:
         "_idle_for",
         "_limit",
         "_line",
+        "_loop_turn",
         "_max_body",
         "_quiet",
         "fixed",
@@ -78,9 +80,10 @@ class Pool:
     )
 
     def __init__(
-        self, *, dial: Dial, fixed: str, limit: int, idle_for: float, max_body: int, counters: Counters
+        self, *, dial: Dial, fixed: str, limit: int, idle_for: float, max_body: int, counters: Counters, turn: Turn
     ) -> None:
         self.fixed = fixed
+        self._loop_turn = turn
         self._dial = dial
         self._limit = limit
         self._idle_for = idle_for
@@ -219,7 +222,7 @@ class Pool:
         return dialled
 
     def _new(self) -> Connection:
-        return Connection(self.loop, home=self, max_body=self._max_body)
+        return Connection(self.loop, home=self, max_body=self._max_body, turn=self._loop_turn)
 
     async def _turn(self, flight: Flight) -> Connection | None:
         """Wait in line."""

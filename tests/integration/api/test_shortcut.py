@@ -14,10 +14,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from reconciler.errors import StoreError
-from reconciler.runtime.api.connection import Bounds
+from reconciler.runtime.api.connection import Bounds, OneWrite
 from reconciler.runtime.api.server import listen, serve
 from reconciler.runtime.api.shortcut import Answer, Shortcut
 from reconciler.runtime.api.tokens import Tokens
+from reconciler.runtime.turn import Turn
 from reconciler.store.memory import MemoryStore
 from tests.fakes import on_every_loop
 from tests.integration.api.rig import ALL, TOKENS, UPLINK, read_answer, serving
@@ -226,6 +227,54 @@ async def test_a_request_in_flight_is_answered_before_the_server_ends_and_says_s
 
         assert b"connection: close\r\n" in answer
         assert await client.reader.read() == b""
+
+
+@on_every_loop
+async def test_an_answer_of_the_turn_in_which_the_server_ends_is_sent() -> None:
+    app = Echoing()
+    async with connected(app) as client:
+        await client.ask(post(b"{}"))
+        app.enter.clear()
+        client.writer.write(post(b"last"))
+        await asyncio.sleep(0.02)
+        app.enter.set()
+        client.stop.set()
+
+        assert (await client.answer()).endswith(b"\r\n\r\nlast")
+        assert await client.reader.read() == b""
+
+
+def test_answers_wait_for_the_end_of_the_turn_but_nothing_overtakes_them_and_nothing_closes_before_them() -> None:
+    done: list[object] = []
+
+    class Wire(asyncio.Transport):
+        def is_closing(self) -> bool:
+            return "closed" in done
+
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            done.append(bytes(data))
+
+        def close(self) -> None:
+            done.append("closed")
+
+    async def story() -> None:
+        answers = OneWrite(Wire(), asyncio.get_running_loop(), Turn())
+        answers.write_whole(b"1")
+        answers.write_whole(b"2")
+        assert done == []
+        await asyncio.sleep(0)
+        assert done == [b"12"]
+        answers.write_whole(b"3")
+        answers.write(b"HTTP/1.1 202 Accepted\r\n\r\n")
+        answers.write(b"4")
+        answers.end()
+        answers.write_whole(b"5")
+        answers.close()
+        answers.write_whole(b"6")
+        await asyncio.sleep(0)
+
+    asyncio.run(story())
+    assert done == [b"12", b"3", b"HTTP/1.1 202 Accepted\r\n\r\n4", b"5", "closed"]
 
 
 @on_every_loop

@@ -1,7 +1,7 @@
 """One connection, without a socket: whatever the pieces in which an answer comes, the outcome is the same."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import inf
 
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from reconciler.model.delivery import Accepted, Outcome, Refused, Unreachable
 from reconciler.runtime.channels.connection import MAX_HEAD_BYTES, MAX_INTERIM_ANSWERS, Connection
 from reconciler.runtime.channels.unreachable import Reason
+from reconciler.runtime.turn import Turn
+from tests.fakes import AtOnce
 
 MAX_BODY = 100
 
@@ -57,10 +59,10 @@ class Home:
 class Line:
     """A connection with both ends in hand."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn: Turn | None = None) -> None:
         self.home = Home()
         self.wire = Wire()
-        self.connection = Connection(loop, home=self.home, max_body=MAX_BODY)
+        self.connection = Connection(loop, home=self.home, max_body=MAX_BODY, turn=turn or AtOnce())
         self.connection.connection_made(self.wire)
 
     def exchange(self, *pieces: bytes, end: bool = False) -> Outcome | None:
@@ -84,6 +86,38 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def line(loop: asyncio.AbstractEventLoop) -> Line:
     return Line(loop)
+
+
+class Held(Turn):
+    """A turn that ends when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[Callable[[], None]] = []
+
+    def at_end(self, loop: asyncio.AbstractEventLoop, write: Callable[[], None]) -> None:
+        self.writes.append(write)
+
+    def end(self) -> None:
+        for write in self.writes:
+            write()
+        self.writes.clear()
+
+
+@pytest.fixture
+def turn() -> Held:
+    return Held()
+
+
+@pytest.fixture
+def held(loop: asyncio.AbstractEventLoop, turn: Held) -> Line:
+    """A line that was used before, and writes at the end of the turn."""
+    line = Line(loop, turn)
+    first = line.connection.send(b"first", deadline=inf)
+    turn.end()
+    line.connection.data_received(b"HTTP/1.1 204 None\r\n\r\n")
+    assert first.result() == Accepted(204)
+    return line
 
 
 ANSWERS: dict[bytes, tuple[Outcome, str]] = {
@@ -285,3 +319,52 @@ def test_what_is_no_http_behind_an_interim_answer_is_this_receivers_answer(line:
     outcome = line.exchange(b"HTTP/1.1 103 Hints\r\n\r\n", b"junk")
     assert isinstance(outcome, Unreachable)
     assert outcome.reason == Reason.NOT_HTTP
+
+
+def test_a_request_goes_out_at_the_end_of_the_turn(held: Line, turn: Held) -> None:
+    answered = held.connection.send(b"second", deadline=inf)
+    assert held.wire.written == [b"first"]
+    turn.end()
+    assert held.wire.written == [b"first", b"second"]
+    held.connection.data_received(b"HTTP/1.1 204 None\r\n\r\n")
+    assert answered.result() == Accepted(204)
+
+
+def test_what_comes_before_the_request_went_out_is_not_its_answer(held: Line, turn: Held) -> None:
+    """It is the answer to something else: the request goes out on another connection, and never on this one."""
+    answered = held.connection.send(b"second", deadline=inf)
+    held.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    turn.end()
+    assert answered.result() is None
+    assert (held.wire.written, held.wire.aborted) == ([b"first"], True)
+    assert held.home.told == ["made", "returned", "gone"]
+
+
+def test_a_server_that_refuses_a_connection_before_it_is_asked_has_answered(
+    loop: asyncio.AbstractEventLoop, turn: Held
+) -> None:
+    line = Line(loop, turn)
+    answered = line.connection.send(b"first", deadline=inf)
+    line.connection.data_received(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+    turn.end()
+    assert answered.result() == Refused(503)
+    assert (line.wire.written, line.home.told) == ([], ["made", "gone"])
+
+
+def test_a_request_that_did_not_go_out_on_a_lost_connection_may_be_sent_again(held: Line, turn: Held) -> None:
+    answered = held.connection.send(b"second", deadline=inf)
+    held.connection.eof_received()
+    held.connection.connection_lost(None)
+    turn.end()
+    assert answered.result() is None
+    assert held.wire.written == [b"first"]
+
+
+def test_an_interruption_before_the_request_went_out_says_so(held: Line, turn: Held) -> None:
+    answered = held.connection.send(b"second", deadline=1.0)
+    held.connection.interrupt(Reason.DEADLINE)
+    turn.end()
+    assert answered.result() == Unreachable(
+        "deadline", "Time is up: the receiver did not take the whole request, 6 bytes were left."
+    )
+    assert held.wire.written == [b"first"]

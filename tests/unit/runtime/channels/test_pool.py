@@ -10,6 +10,7 @@ from reconciler.model.delivery import Accepted, Unreachable
 from reconciler.runtime.channels.connection import Connection
 from reconciler.runtime.channels.flight import Flight
 from reconciler.runtime.channels.pool import Counters, Pool
+from tests.fakes import AtOnce
 from tests.virtual_time import run
 
 REFUSED = Unreachable("connection-refused", "Nothing listens.")
@@ -43,7 +44,15 @@ class Endpoint:
         self.refuses = False
         self.made: list[Connection] = []
         self.counters = Counters()
-        self.pool = Pool(dial=self.dial, fixed="", limit=limit, idle_for=idle_for, max_body=100, counters=self.counters)
+        self.pool = Pool(
+            dial=self.dial,
+            fixed="",
+            limit=limit,
+            idle_for=idle_for,
+            max_body=100,
+            counters=self.counters,
+            turn=AtOnce(),
+        )
 
     async def dial(self, new: Callable[[], Connection], *, flight: Flight) -> Connection | Unreachable:
         flight.doing = "it was being dialled"
