@@ -24,14 +24,15 @@ from reconciler.runtime.api.deliveries import Deliveries
 from reconciler.runtime.api.doors import Door
 from reconciler.runtime.api.downlinks import Downlinks
 from reconciler.runtime.api.health import Health
-from reconciler.runtime.api.ingest import INGEST_PATH, Ingest
+from reconciler.runtime.api.ingest import INGEST_PATH, Ingest, Posted
 from reconciler.runtime.api.messages import Messages
 from reconciler.runtime.api.metrics import ConnectionCounts, Metrics, Reloads
 from reconciler.runtime.api.networks.doors import Networks
 from reconciler.runtime.api.openapi import Description
+from reconciler.runtime.api.posts import Posts
 from reconciler.runtime.api.revisions import Revisions
 from reconciler.runtime.api.room import Room
-from reconciler.runtime.api.shortcut import Answer, Shortcut
+from reconciler.runtime.api.shortcut import Answer, Answered, Shortcut
 from reconciler.runtime.api.stream import HEARTBEAT_SECONDS, Stream
 from reconciler.runtime.api.tokens import Tokens
 from reconciler.runtime.engine import Engine
@@ -88,6 +89,7 @@ class Application:
     def __init__(self, ingest: Ingest, doors: Sequence[Door], access: Access) -> None:
         self.doors = doors
         self._ingest = ingest
+        self._posts = Posts(take=ingest.take, bug=_bug_in_messages, done=ingest.done)
         self.shortcut = Shortcut(INGEST_PATH, self._answer)
         self._others = Router(_routes(doors, access), redirect_slashes=False, default=_nowhere)
 
@@ -105,13 +107,24 @@ class Application:
             log.exception("api.bug", extra={"method": scope["method"], "path": ascii(scope["path"])})
             await send_json(send, 500, _BUG)
 
-    async def _answer(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> Answer:
+    def _answer(
+        self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes, answered: Answered
+    ) -> asyncio.Task[None] | None:
         """What the messages in `body` come to; see `shortcut`."""
         try:
-            return await self._ingest.answer(asgi, headers, body)
+            post = self._ingest.read(asgi, headers, body)
         except Exception:
-            log.exception("api.bug", extra={"method": "POST", "path": INGEST_PATH})  # as above
-            return 500, orjson.dumps(_BUG), {}
+            post = _bug_in_messages()
+        if isinstance(post, Posted):
+            return self._posts.add(post, answered)
+        answered(post)
+        return None
+
+
+def _bug_in_messages() -> Answer:
+    """Where a bug is caught on the way past ASGI, for the same reason as above."""
+    log.exception("api.bug", extra={"method": "POST", "path": INGEST_PATH})
+    return 500, orjson.dumps(_BUG), {}
 
 
 def _routes(doors: Iterable[Door], access: Access) -> Sequence[Route]:

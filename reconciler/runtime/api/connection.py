@@ -16,7 +16,6 @@ here, because a client may do it before it has shown a token:
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -29,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from reconciler.runtime.api.logins import network_of
-from reconciler.runtime.api.shortcut import Shortcut
+from reconciler.runtime.api.shortcut import Answer, Shortcut
 from reconciler.runtime.turn import Turn
 
 __all__ = ["Bounds", "Connection", "Connections", "OneWrite"]
@@ -194,9 +193,10 @@ class Connection(HttpToolsProtocol):
         if shortcut is not None and not self._arriving and self._has_answered:
             if (known := shortcut.known(data)) is not None:
                 self._working = self._asked = True
-                task = self.loop.create_task(self._answer(shortcut, *known))
-                self.tasks.add(task)
-                task.add_done_callback(self.tasks.discard)
+                task = shortcut.answering({"client": self.client}, *known, self._answer)
+                if task is not None and task not in self.tasks:  # it answers others as well
+                    self.tasks.add(task)
+                    task.add_done_callback(self.tasks.discard)
                 return
             candidate = shortcut.may_learn(data)
         super().data_received(data)
@@ -240,17 +240,27 @@ class Connection(HttpToolsProtocol):
         self._answers.end()
         super().on_response_complete()
 
-    async def _answer(self, shortcut: Shortcut, headers: Mapping[bytes, bytes], body: bytes) -> None:
+    def _answer(self, answer: Answer) -> None:
         """Answer a request whose head is known, then go on with what came meanwhile."""
-        status, answer, more = await shortcut.answering({"client": self.client}, headers, body)
+        status, body, more = answer
         lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self._all.default_headers)]
-        lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(answer))
+        lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
         lines += [f"{name.lower()}: {text}\r\n".encode() for name, text in more.items()]
         if self._closes:
             lines.append(b"connection: close\r\n")
-        self._answers.write_whole(b"".join([*lines, b"\r\n", answer]))
+        self._answers.write_whole(b"".join([*lines, b"\r\n", body]))
         if self.flow.write_paused:
-            await self.flow.drain()
+            task = self.loop.create_task(self._go_on_when_read())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+        else:
+            self._go_on()
+
+    async def _go_on_when_read(self) -> None:
+        await self.flow.drain()
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._working = False
         self._answered_at = self.loop.time()
         self._all.total_requests += 1
@@ -259,8 +269,8 @@ class Connection(HttpToolsProtocol):
         if self._closes:
             self.transport.close()
             return
-        self.flow.resume_reading()
         if self._behind:
+            self.flow.resume_reading()
             behind, self._behind = self._behind, b""
             self.data_received(behind)
 

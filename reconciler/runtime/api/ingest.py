@@ -38,7 +38,7 @@ from reconciler.runtime.api.tokens import Scope as TokenScope
 from reconciler.runtime.engine import Engine, Taken
 from reconciler.store.protocol import Kept
 
-__all__ = ["INGEST_PATH", "MAX_BODY_BYTES", "MAX_MESSAGES", "Ingest", "split_body"]
+__all__ = ["INGEST_PATH", "MAX_BODY_BYTES", "MAX_MESSAGES", "Ingest", "Posted", "split_body"]
 
 INGEST_PATH: Final = "/v1/messages"
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -74,6 +74,19 @@ class _Reading:
             else:
                 messages.append(message)
                 ids.append(message.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A request that was read; `bytes` of its body are in hand."""
+
+    reading: _Reading
+    bytes: int
+
+    @property
+    def size(self) -> int:
+        """How many messages there are to take."""
+        return len(self.reading.messages)
 
 
 class Ingest:
@@ -123,22 +136,47 @@ class Ingest:
         finally:
             self._hand.let_go(held)
 
-    async def answer(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> Answer:
-        """Answer a request that is there as a whole; `asgi` says who sends it. As `__call__` does."""
-        held = 0
+    def read(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> "Posted | Answer":
+        """Read a request that is there as a whole; `asgi` says who sends it. An answer when it is refused.
+
+        Of what is returned `done` has to be told.
+        """
         try:
             self._check(asgi, headers)
             self._hand.hold(len(body))
-            held = len(body)
-            status, answer = await self._take(split_body(body, headers.get(b"content-type", b"")))
         except DoorError as error:
-            return error.status, orjson.dumps(error.body), error.headers
+            return _refusal(error)
+        reading = _Reading()
+        try:
+            reading.read(split_body(body, headers.get(b"content-type", b"")), self._engine.now())
+        except BaseException as error:
+            self._hand.let_go(len(body))
+            if isinstance(error, DoorError):
+                return _refusal(error)
+            raise
+        return Posted(reading, len(body))
+
+    async def take(self, posts: Sequence["Posted"]) -> Sequence[Answer]:
+        """Take what can be taken of each, all in one call; an answer for each."""
+        engine = self._engine
+        messages = [message for post in posts for message in post.reading.messages]
+        if not engine.is_running:  # it was when they were read
+            return [_refusal(stopping())] * len(posts)
+        revision = engine.revision.number
+        try:
+            taken = await engine.take(messages) if messages else ()
         except StoreError as error:
-            refusal = store_error(error)
-            return refusal.status, orjson.dumps(refusal.body), refusal.headers
-        finally:
-            self._hand.let_go(held)
-        return status, answer, _NO_HEADERS
+            return [_refusal(store_error(error))] * len(posts)
+        answers, start = [], 0
+        for post in posts:
+            end = start + len(post.reading.messages)
+            answers.append((*self._told(post.reading, taken[start:end], revision), _NO_HEADERS))
+            start = end
+        return answers
+
+    def done(self, posts: Sequence["Posted"]) -> None:
+        """Forget them."""
+        self._hand.let_go(sum(post.bytes for post in posts))
 
     def _admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         self._access.admit(scope, headers.get(b"authorization"), TokenScope.INGEST, door=INGEST_PATH)
@@ -182,9 +220,16 @@ class Ingest:
             raise stopping()
         revision = engine.revision.number
         taken = await engine.take(reading.messages) if reading.messages else ()
+        return self._told(reading, taken, revision)
+
+    def _told(self, reading: _Reading, taken: Sequence[Taken], revision: int) -> tuple[int, bytes]:
         if reading.refused:
-            engine.events.refused(len(reading.refused), code=reading.refused[0]["code"])
+            self._engine.events.refused(len(reading.refused), code=reading.refused[0]["code"])
         return _answer(reading, taken, revision)
+
+
+def _refusal(error: DoorError) -> Answer:
+    return error.status, orjson.dumps(error.body), error.headers
 
 
 def split_body(body: bytes, content_type: bytes) -> Sequence[object]:

@@ -3,27 +3,37 @@
 1. A client that keeps its connection sends one head again and again, but for the length and the body. What llhttp has
    found in a head once, it will find in the same bytes again: they are looked up instead, and no objects of ASGI are
    made for the request. That saves a third of what an acknowledged message costs.
-2. Only a request that cannot be read in another way takes it: it comes in one piece, between requests, with nothing
-   behind it, and its head says exactly so by one Content-Length. Everything else goes the long way, and a head is known
-   only after its request went the long way and was accepted, so that strangers leave none here.
+2. Only a small request that cannot be read in another way takes it: it comes in one piece, between requests, with
+   nothing behind it, and its head says exactly so by one Content-Length. Everything else goes the long way, and a head
+   is known only after its request went the long way and was accepted, so that strangers leave none here.
 3. Nothing else is remembered: token, room and body are looked at each time, by the same code.
 4. As many heads are kept as 1,000 clients need that send bodies of a few lengths; clients that never send the same head
    twice cost a megabyte and nothing else.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-__all__ = ["Answer", "Answering", "Shortcut"]
+__all__ = ["Answer", "Answered", "Answering", "Shortcut"]
 
 Answer: TypeAlias = tuple[int, bytes, Mapping[str, str]]
 """Status, a body of JSON, and headers beside its type and length."""
 
-Answering: TypeAlias = Callable[[Mapping[str, Any], Mapping[bytes, bytes], bytes], Awaitable[Answer]]
-"""Answers a request, given who sends it (`client`, as in an ASGI scope), headers and body; raises nothing."""
+Answered: TypeAlias = Callable[[Answer], None]
+"""Is given the answer to a request."""
+
+Answering: TypeAlias = Callable[
+    [Mapping[str, Any], Mapping[bytes, bytes], bytes, Answered], "asyncio.Task[None] | None"
+]
+"""Answers a request, given who sends it (`client`, as in an ASGI scope), headers and body; raises nothing.
+
+It calls the last argument, at once or in the task that it returns; not when that task is cancelled.
+"""
 
 _MAX_HEAD_BYTES: Final = 1_024
+_MAX_BODY_BYTES: Final = 32 * 1_024  # some 500 messages at most, which are read at once
 _HEADS_KEPT: Final = 1_024
 _END: Final = b"\r\n\r\n"
 # They say something about framing, or about this hop, that the long way has to look at (RFC 9112 section 6, RFC 9110
@@ -54,7 +64,7 @@ class Shortcut:
         """Headers and body, if these bytes are one whole request with a head that is known."""
         end = data.find(_END, 0, _MAX_HEAD_BYTES) + len(_END)
         head = self._heads.get(data[:end])
-        if head is None or len(data) != end + head.length:
+        if head is None or len(data) != end + head.length or head.length > _MAX_BODY_BYTES:
             return None
         return head.headers, data[end:]
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from reconciler.errors import StoreError
 from reconciler.runtime.api.connection import Bounds, OneWrite
 from reconciler.runtime.api.server import listen, serve
-from reconciler.runtime.api.shortcut import Answer, Shortcut
+from reconciler.runtime.api.shortcut import Answered, Shortcut
 from reconciler.runtime.api.tokens import Tokens
 from reconciler.runtime.turn import Turn
 from reconciler.store.memory import MemoryStore
@@ -58,10 +58,15 @@ class Echoing:
         await send({"type": "http.response.start", "status": self.status, "headers": head})
         await send({"type": "http.response.body", "body": body})
 
-    async def answer(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> Answer:
-        await self.enter.wait()
-        self.short.append(body)
-        return self.status, body, {}
+    def answer(
+        self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes, answered: Answered
+    ) -> asyncio.Task[None]:
+        async def answering() -> None:
+            await self.enter.wait()
+            self.short.append(body)
+            answered((self.status, body, {}))
+
+        return asyncio.create_task(answering())
 
 
 @dataclass
