@@ -7,11 +7,12 @@ know a form says which one it met, and leaves it alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, assert_never
 
 import orjson
 
-from reconciler.grammar.template import Rendered, StoredParts, from_parts, to_parts
+from reconciler.grammar.template import Rendered, Secret, StoredParts, from_parts
 from reconciler.model.delivery import (
     Accepted,
     BatchLine,
@@ -42,45 +43,60 @@ def dump_request(request: Request) -> bytes:
             request.scheme,
             request.host,
             request.port,
-            to_parts(request.target),
-            [(name, to_parts(value)) for name, value in request.headers],
-            None if request.credentials is None else to_parts(request.credentials),
-            None if request.body is None else to_parts(request.body),
+            request.target,
+            request.headers,
+            request.credentials,
+            request.body,
             request.send_sni,
         )
         if request.signature is None:
-            return orjson.dumps(fields)
-        return orjson.dumps((_SIGNED_HTTP_1, request.signature.id, request.signature.keys, *fields[1:]))
+            return _dumped(fields)
+        return _dumped((_SIGNED_HTTP_1, request.signature.id, request.signature.keys, *fields[1:]))
     match request:
         case BatchLine():
-            return orjson.dumps(
+            return _dumped(
                 (
                     _BATCH_LINE_1,
                     request.method,
                     request.scheme,
                     request.host,
                     request.port,
-                    to_parts(request.path),
-                    to_parts(request.before),
-                    to_parts(request.after),
-                    None if request.credentials is None else to_parts(request.credentials),
+                    request.path,
+                    request.before,
+                    request.after,
+                    request.credentials,
                     request.send_sni,
-                    to_parts(request.line),
+                    request.line,
                 )
             )
         case Mail():
-            return orjson.dumps(
+            return _dumped(
                 (
                     _MAIL_1,
                     request.id,
                     request.recipient,
                     request.recipients,
-                    to_parts(request.subject),
-                    to_parts(request.text),
+                    request.subject,
+                    request.text,
                 )
             )
         case _:
             assert_never(request)
+
+
+def _dumped(fields: tuple[object, ...]) -> bytes:
+    """JSON in which every rendered text has the form of `grammar.template.to_parts`.
+
+    Its strings and tuples are JSON as they are. Only secrets have to be asked about, where there are any; to ask about
+    every text took as long as to write them all.
+    """
+    return orjson.dumps(fields, default=_secret, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def _secret(part: object) -> dict[str, str]:
+    if isinstance(part, Secret):
+        return {"secret": part.name, "context": part.context}
+    raise TypeError(f"a request holds a {type(part).__name__}")
 
 
 def load_request(text: bytes | str) -> Request:
@@ -154,14 +170,22 @@ _LOADERS: Final[Mapping[str, Callable[[Sequence[Any]], Request]]] = {
 def dump_outcome(outcome: Outcome) -> bytes:
     """The JSON that `load_outcome` reads back; bytes of an answer are kept as hex."""
     match outcome:
-        case Accepted(status=status, body=body):
-            return orjson.dumps(("accepted", status, body.hex()))
-        case Refused(status=status, body=body):
-            return orjson.dumps(("refused", status, body.hex()))
+        case Accepted() | Refused():
+            dump = _dump_short_answer if len(outcome.body) <= _SHORT else _dump_answer
+            return dump(outcome.kind, outcome.status, outcome.body)
         case Unreachable(reason=reason, detail=detail):
             return orjson.dumps(("unreachable", reason, detail))
         case _:
             assert_never(outcome)
+
+
+def _dump_answer(verdict: str, status: int, body: bytes) -> bytes:
+    return orjson.dumps((verdict, status, body.hex()))
+
+
+# Most answers are nothing, OK or {"ok":true}. Longer ones might hold what should not be kept.
+_SHORT: Final = 15
+_dump_short_answer = lru_cache(maxsize=256)(_dump_answer)
 
 
 def load_outcome(text: bytes | str) -> Outcome:
