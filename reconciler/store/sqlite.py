@@ -46,7 +46,7 @@ from reconciler.store.protocol import (
 )
 from reconciler.store.sqlite_file import SqliteFile
 from reconciler.store.sqlite_motion import alarm_row
-from reconciler.store.sqlite_rows import Names, arrival_row, batch_row, delivery_from, lease_row, settlement_row
+from reconciler.store.sqlite_rows import Names, arrival_rows, batch_row, delivery_from, lease_row, settlement_row
 from reconciler.store.sqlite_values import micros, micros_of, moment
 
 __all__ = ["SqliteStore", "open_sqlite"]
@@ -111,7 +111,7 @@ class SqliteStore:
         self, arrivals: Sequence[Arrival], *, worker: str, lease: timedelta, now: datetime
     ) -> Sequence[Kept]:
         leased_until = micros(now + lease)
-        rows = [arrival_row(a, self._names, leased_until=leased_until, held_token=FIRST_TOKEN) for a in arrivals]
+        rows = arrival_rows(arrivals, self._names, leased_until=leased_until, held_token=FIRST_TOKEN)
         names = self._names.unsaved
         operation = sqlite_arrivals.Accept(rows, names)
         await self._group.run(operation, rows=len(rows))

@@ -16,10 +16,10 @@ from reconciler.store.protocol import Kept
 from reconciler.store.sqlite_alarms import AlarmChanges, heard_since
 from reconciler.store.sqlite_downlinks import OpenRequests
 from reconciler.store.sqlite_motion import InMotion
-from reconciler.store.sqlite_rows import HEARD_TYPES, ArrivalRow
+from reconciler.store.sqlite_rows import HEARD_TYPES, PENDING, ArrivalRow, MessageRow
 from reconciler.store.sqlite_series import line_up
 from reconciler.store.sqlite_statements import insert
-from reconciler.store.sqlite_values import EVENT_BYTES, ORDINAL_BITS, last_of_event
+from reconciler.store.sqlite_values import EVENT_BYTES, LAST_STATION, ORDINAL_BITS
 
 __all__ = ["Accept", "accept"]
 
@@ -51,11 +51,18 @@ SELECT
 """
 """The last key, and what is kept already of the events whose last possible ids are packed."""
 
-_MESSAGES: Final = "INSERT INTO messages"
+_MESSAGES: Final = "INSERT INTO messages (key, id, device, received_at, revision, content, type)"
 
-_DELIVERIES: Final = """
+_PLAIN: Final = """
 INSERT INTO deliveries (
-    key, callback, endpoint, revision, request, warnings, due_at, state, attempts, tries, token, leased_until, asks,
+    key, callback, endpoint, revision, request, due_at, token, leased_until, state, attempts, tries
+)
+"""
+_OF_PLAIN: Final = (0, 0, 0)
+
+_OTHERS: Final = """
+INSERT INTO deliveries (
+    key, callback, endpoint, revision, request, due_at, token, leased_until, warnings, state, attempts, tries, asks,
     device
 )
 """
@@ -75,51 +82,56 @@ def accept(
     arrivals = [arrival for operation in operations for arrival in operation.arrivals]
     if not arrivals:
         return
-    events = [arrival.id[:EVENT_BYTES] for arrival in arrivals]
-    last, found = connection.execute(_KNOWN, {"ids": b"".join(map(last_of_event, events))}).fetchone()
+    events = [arrival[0][:EVENT_BYTES] for arrival in arrivals]
+    last, found = connection.execute(_KNOWN, {"ids": LAST_STATION.join(events) + LAST_STATION}).fetchone()
     known: dict[bytes, tuple[bytes, ...]] = {}  # ids by event
     for message_id in map(bytes.fromhex, orjson.loads(found)):
         known[message_id[:EVENT_BYTES]] = (*known.get(message_id[:EVENT_BYTES], ()), message_id)
     moving = _Moving(connection, arrivals, alarms)
-    messages, deliveries, ordered = [], [], []
+    messages, plain, others, ordered = [], [], [], []
     key = last
     event_of = iter(events)
     for operation in operations:
-        for arrival in operation.arrivals:
-            event, in_motion = next(event_of), arrival.in_motion
+        for message_id, message, first, again, in_motion in operation.arrivals:
+            event = next(event_of)
             if in_motion is not None:
-                if moving.is_overtaken(arrival.device, in_motion):
+                if moving.is_overtaken(message[0], in_motion):
                     operation.kept.append(_OVERTAKEN)
                     continue
                 moving.end(in_motion)
             of_event = known.get(event)
             if of_event is None:
-                known[event] = (arrival.id,)
+                known[event] = (message_id,)
                 operation.kept.append(_FRESH)
-                entering = arrival.deliveries
+                entering = first
                 key += 1
                 if in_motion is not None:
                     moving.begin(key, in_motion)
-            elif arrival.id not in of_event:
-                known[event] = (*of_event, arrival.id)
+            elif message_id not in of_event:
+                known[event] = (*of_event, message_id)
                 operation.kept.append(_RECEPTION)
-                entering = arrival.again
+                entering = again
                 key += 1
             else:
                 operation.kept.append(_REPEATED)
                 continue
             if moving.watches:
-                moving.keep(key, arrival)
-            messages.append((key, *arrival[:6]))
-            for ordinal, delivery in entering:
-                deliveries.append((key << ORDINAL_BITS | ordinal, *delivery))
-                tally[delivery.state] += 1
-                if delivery.device is not None:
-                    ordered.append(key << ORDINAL_BITS | ordinal)
+                moving.keep(key, message_id, message)
+            messages.append((key, bytearray(message_id), *message))
+            delivery_0 = key << ORDINAL_BITS
+            for ordinal, *columns in entering[0]:
+                plain.append((delivery_0 | ordinal, *columns))
+            for other in entering[1]:
+                others.append((delivery_0 | other.ordinal, *other[1:]))
+                tally[other.state] += 1
+                if other.device is not None:
+                    ordered.append(delivery_0 | other.ordinal)
+    tally[PENDING] += len(plain)
     names = {name for operation in operations for name in operation.names}
     insert(connection, "INSERT OR IGNORE INTO names", list(names))
     insert(connection, _MESSAGES, messages)
-    insert(connection, _DELIVERIES, deliveries)
+    insert(connection, _PLAIN, plain, constants=_OF_PLAIN)
+    insert(connection, _OTHERS, others)
     if ordered:
         line_up(connection, ordered, tally)
     moving.write(connection)
@@ -138,7 +150,7 @@ class _Moving:
         self.watches = False
         self._kept: dict[bytes, int] = {}
         self._heard: dict[int, int] = {}
-        given = [(arrival.device, arrival.in_motion) for arrival in arrivals if arrival.in_motion is not None]
+        given = [(message[0], in_motion) for _, message, _, _, in_motion in arrivals if in_motion is not None]
         if not given:
             return
         asking = [each.downlink for _, each in given if each.downlink is not None]
@@ -157,10 +169,11 @@ class _Moving:
             return last is not None and known < last
         return last is not None or (device, in_motion.known) in self._heard_since
 
-    def keep(self, key: int, arrival: ArrivalRow) -> None:
-        self._kept[arrival.id] = key
-        if arrival.type in HEARD_TYPES:
-            self._heard[arrival.device] = key
+    def keep(self, key: int, message_id: bytes, message: MessageRow) -> None:
+        device, *_, kind = message
+        self._kept[message_id] = key
+        if kind in HEARD_TYPES:
+            self._heard[device] = key
 
     def end(self, in_motion: InMotion) -> None:
         if in_motion.ends is not None:

@@ -6,7 +6,7 @@
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -23,19 +23,22 @@ _T = TypeVar("_T")
 _LARGEST_INSERT: Final = 256
 
 
-def insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Insert rows; `into` is the statement up to its VALUES."""
+def insert(
+    connection: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]], *, constants: tuple[int, ...] = ()
+) -> None:
+    """Insert rows; `into` is the statement up to its VALUES, `constants` what ends each row.
+
+    A blob should be a `bytearray`: of `bytes`, as of None and bool, the module asks how they would like to be adapted,
+    and takes 0.3 us instead of 0.07.
+    """
     for chunk in _chunks(rows):
-        connection.execute(_statement(into, len(chunk), len(chunk[0])), list(chain.from_iterable(chunk)))
+        connection.execute(_statement(into, len(chunk), len(chunk[0]), constants), list(chain.from_iterable(chunk)))
 
 
-def packed(leases: Iterable[LeaseRow]) -> dict[str, object]:
+def packed(leases: Sequence[LeaseRow]) -> dict[str, object]:
     """Leases as a blob of ids and a JSON array of ordinals and tokens."""
-    leases = list(leases)
-    return {
-        "ids": b"".join(lease.message for lease in leases),
-        "leases": as_json([(lease.ordinal, lease.token) for lease in leases]),
-    }
+    ids, ordinals, tokens = zip(*leases, strict=True) if leases else ((), (), ())
+    return {"ids": b"".join(ids), "leases": as_json(list(zip(ordinals, tokens, strict=True)))}
 
 
 def as_json(value: object) -> str:
@@ -60,6 +63,6 @@ def _chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 
 @cache
-def _statement(into: str, rows: int, columns: int) -> str:
-    row = f"({','.join('?' * columns)})"
+def _statement(into: str, rows: int, columns: int, constants: tuple[int, ...]) -> str:
+    row = f"({','.join(['?'] * columns + list(map(str, constants)))})"
     return f"{into} VALUES {','.join([row] * rows)}"

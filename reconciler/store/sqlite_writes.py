@@ -172,31 +172,31 @@ UPDATE deliveries SET token = token + 1, leased_until = NULL WHERE key IN (SELEC
 
 def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally: _Tally, alarms: AlarmChanges) -> None:
     settlements = [settlement for operation in operations for settlement in operation.settlements]
-    keys = iter(_held(connection, [settlement.lease for settlement in settlements]))
+    keys = iter(_held(connection, [settlement[0] for settlement in settlements]))
     steps, attempts, undelivered, ended_in_series = [], [], [], []
     carriers: dict[int, list[int]] = {}
     answers: list[tuple[int, Replies, datetime]] = []
     settled = {0}
     for operation in operations:
-        for settlement in operation.settlements:
+        for _, state, due_at, attempt, answer_given, ended_at in operation.settlements:
             held = next(keys)
             key = abs(held)
             operation.recorded.append(key not in settled)
             if key in settled:  # lost before, or settled earlier in this very group
                 continue
             settled.add(key)
-            steps.append((key, settlement.state, settlement.due_at))
-            attempts.append((key, *settlement.attempt))
+            steps.append((key, state, due_at))
+            attempts.append((key, *attempt))
             tally[PENDING] -= 1
-            tally[settlement.state] += 1
-            if settlement.state == UNDELIVERED:
+            tally[state] += 1
+            if state == UNDELIVERED:
                 undelivered.append(key)
-            if held < 0 and settlement.state != PENDING:
-                carriers.setdefault(settlement.state, []).append(key)
-            if settlement.ordered and settlement.state != PENDING:
-                ended_in_series.append((key, settlement.attempt.started_at + settlement.attempt.duration))
-            if settlement.answer is not None:
-                answers.append((key, *settlement.answer))
+            if held < 0 and state != PENDING:
+                carriers.setdefault(state, []).append(key)
+            if ended_at is not None and state != PENDING:
+                ended_in_series.append((key, ended_at))
+            if answer_given is not None:
+                answers.append((key, *answer_given))
     connection.execute(_STEP, (as_json(steps),))
     # OR REPLACE, because an attempt numbered wrongly must not fail the group.
     insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
