@@ -95,7 +95,8 @@ def accept(
         for message_id, message, first, again, in_motion in operation.arrivals:
             event = next(event_of)
             if in_motion is not None:
-                if moving.is_overtaken(message[0], in_motion):
+                device, *_ = message
+                if moving.is_overtaken(device, in_motion):
                     operation.kept.append(_OVERTAKEN)
                     continue
                 moving.end(in_motion)
@@ -118,14 +119,15 @@ def accept(
             if moving.watches:
                 moving.keep(key, message_id, message)
             messages.append((key, bytearray(message_id), *message))
-            delivery_0 = key << ORDINAL_BITS
-            for ordinal, *columns in entering[0]:
-                plain.append((delivery_0 | ordinal, *columns))
-            for other in entering[1]:
-                others.append((delivery_0 | other.ordinal, *other[1:]))
+            lowest = key << ORDINAL_BITS
+            plain_rows, other_rows = entering
+            for row in plain_rows:
+                plain.append((lowest | row[0], *row[1:]))
+            for other in other_rows:
+                others.append((lowest | other.ordinal, *other[1:]))
                 tally[other.state] += 1
                 if other.device is not None:
-                    ordered.append(delivery_0 | other.ordinal)
+                    ordered.append(lowest | other.ordinal)
     tally[PENDING] += len(plain)
     names = {name for operation in operations for name in operation.names}
     insert(connection, "INSERT OR IGNORE INTO names", list(names))
@@ -150,6 +152,7 @@ class _Moving:
         self.watches = False
         self._kept: dict[bytes, int] = {}
         self._heard: dict[int, int] = {}
+        # The device is the first of a message's columns.
         given = [(message[0], in_motion) for _, message, _, _, in_motion in arrivals if in_motion is not None]
         if not given:
             return

@@ -177,7 +177,8 @@ class Names:
     @property
     def unsaved(self) -> tuple[tuple[int, str], ...]:
         """What has to be written with the next group."""
-        return tuple((number, text) for text, number in self.endpoints.unsaved.items())
+        unsaved = self.endpoints.unsaved
+        return tuple((number, text) for text, number in unsaved.items()) if unsaved else ()
 
     def saved(self, names: Sequence[tuple[int, str]]) -> None:
         """Learn that these are durable."""

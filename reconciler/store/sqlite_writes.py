@@ -180,14 +180,14 @@ def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally:
     for operation in operations:
         for _, state, due_at, attempt, answer_given, ended_at in operation.settlements:
             held = next(keys)
-            key = abs(held)
-            operation.recorded.append(key not in settled)
+            key = held if held > 0 else -held
             if key in settled:  # lost before, or settled earlier in this very group
+                operation.recorded.append(False)
                 continue
+            operation.recorded.append(True)
             settled.add(key)
             steps.append((key, state, due_at))
             attempts.append((key, *attempt))
-            tally[PENDING] -= 1
             tally[state] += 1
             if state == UNDELIVERED:
                 undelivered.append(key)
@@ -197,6 +197,7 @@ def _settle(connection: sqlite3.Connection, operations: Sequence[Settle], tally:
                 ended_in_series.append((key, ended_at))
             if answer_given is not None:
                 answers.append((key, *answer_given))
+    tally[PENDING] -= len(steps)
     connection.execute(_STEP, (as_json(steps),))
     # OR REPLACE, because an attempt numbered wrongly must not fail the group.
     insert(connection, "INSERT OR REPLACE INTO attempts", attempts)
