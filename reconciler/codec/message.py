@@ -25,7 +25,7 @@ from typing import Final
 
 import orjson
 
-from reconciler.codec.message_fields import DEVICE_TYPE_NAME, IDENTITY, OBJECTS, SHAPES, Shape, types_with
+from reconciler.codec.message_fields import IDENTITY, OBJECTS, SHAPES, Shape, is_device_type_name, types_with
 from reconciler.codec.quoting import shown
 from reconciler.grammar.escape import Json
 from reconciler.grammar.payload import Value
@@ -37,11 +37,13 @@ MAX_PAYLOAD_BYTES: Final = 12
 """Of an uplink (`callbacks.md` section 2.1)."""
 
 # Sigfox ids have up to 8 digits, those of LoRaWAN devices 16.
-_DEVICE = re.compile(r"[0-9A-Fa-f]{1,16}\Z")
+_is_device = re.compile(r"[0-9A-Fa-f]{1,16}").fullmatch
 _MAX_TIME = 2**32 - 1
 _MAX_SEQUENCE_NUMBER = 2**31 - 1
 _NO_STATION = "000000"
 _DATA = SHAPES["data"]
+# Copied for each message: 0.2 us less than making it anew, and `%08x` 0.2 us less than a format specification.
+_EVENT_DIGEST = blake2b(digest_size=9, person=b"event/1")
 
 
 def message_id(
@@ -59,10 +61,11 @@ def message_id(
     `detail` tells events apart that happen to one device in one second: the infoCode of an ACKNOWLEDGE as decimal text,
     the severity of an ERROR; empty for all others.
     """
-    told_apart_by = data.hex() if sequence_number is None else str(sequence_number)
-    event = f"{kind}\0{device}\0{time}\0{told_apart_by}\0{detail}"
-    digest = blake2b(event.encode(), digest_size=9, person=b"event/1").hexdigest()
-    return f"{time:08x}{digest}{_NO_STATION if station is None else _station_digest(station)}"
+    told_apart_by = data.hex() if sequence_number is None else sequence_number
+    digest = _EVENT_DIGEST.copy()
+    digest.update(f"{kind}\0{device}\0{time}\0{told_apart_by}\0{detail}".encode())
+    reported_by = _NO_STATION if station is None else _station_digest(station)
+    return "%08x%s%s" % (time, digest.hexdigest(), reported_by)  # noqa: UP031
 
 
 @lru_cache(maxsize=4_096)
@@ -84,21 +87,22 @@ def read_message(
         return Refusal("unknown-message-type", f"“type” is one of {known}, not {shown(kind)}; left out, it means data.")
     if not shape.names.issuperset(value):
         return _foreign_field(value, shape)
-    device = value.get("device")
-    if not isinstance(device, str) or not _DEVICE.match(device):
+    given = value.get
+    device = given("device")
+    if not isinstance(device, str) or not _is_device(device):
         return _wrong("device", device, "1 to 16 hex digits, such as 1C178")
-    device_type = value.get("deviceType")
-    if not isinstance(device_type, str) or not DEVICE_TYPE_NAME.match(device_type):
+    device_type = given("deviceType")
+    if not isinstance(device_type, str) or not is_device_type_name(device_type):
         return _wrong("deviceType", device_type, "the name of a device type")
-    time = value.get("time")
+    time = given("time")
     if type(time) is not int or not 0 <= time <= _MAX_TIME:
         return _wrong("time", time, f"whole seconds since the Unix epoch, 0 to {_MAX_TIME}")
-    sequence_number = value.get("seqNumber")
+    sequence_number = given("seqNumber")
     if sequence_number is not None and (
         type(sequence_number) is not int or not 0 <= sequence_number <= _MAX_SEQUENCE_NUMBER
     ):
         return _wrong("seqNumber", sequence_number, f"a whole number from 0 to {_MAX_SEQUENCE_NUMBER}")
-    data = _payload(value.get("data"), max_payload_bytes)
+    data = _payload(given("data"), max_payload_bytes)
     if isinstance(data, Refusal):
         return data
     metadata = _metadata(value, shape)
@@ -106,25 +110,17 @@ def read_message(
         return metadata
     device = device.upper().lstrip("0") or "0"
     station = metadata.get("station")
-    return Message(
-        id=message_id(
-            shape.type,
-            device,
-            time,
-            sequence_number=sequence_number,
-            station=station if isinstance(station, str) else None,
-            data=data,
-            detail=str(metadata[shape.detail]) if shape.detail else "",
-        ),
-        type=shape.type,
-        device=device,
-        device_type=device_type,
-        time=time,
+    id = message_id(
+        shape.type,
+        device,
+        time,
         sequence_number=sequence_number,
+        station=station if isinstance(station, str) else None,
         data=data,
-        received_at=received_at,
-        metadata=metadata,
+        detail=str(metadata[shape.detail]) if shape.detail else "",
     )
+    # By position: by keyword it takes twice as long, 0.4 us.
+    return Message(id, shape.type, device, device_type, time, sequence_number, data, received_at, metadata)
 
 
 def dump_message(message: Message) -> bytes:
@@ -175,9 +171,9 @@ def load_message(text: bytes, *, received_at: datetime) -> Message:
 
 def _metadata(value: Mapping[str, object], shape: Shape) -> Mapping[str, Value] | Refusal:
     metadata: dict[str, Value] = {}
-    readers = shape.readers
+    reader = shape.readers.get
     for name, given in value.items():
-        read = readers.get(name)
+        read = reader(name)
         if read is None or given is None:
             continue
         taken = read(given)

@@ -93,7 +93,7 @@ def _word(value: bool | int | float | None) -> str:
     """The text of a value that is no text: nothing in it needs escaping but the `+` of an exponent (1e+22)."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
+    if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, int):
         try:

@@ -29,6 +29,7 @@ from typing import Final, Literal, NamedTuple, Self, assert_never
 from reconciler.errors import GrammarError
 
 __all__ = [
+    "CUSTOM_DATA",
     "MAX_INDEX",
     "NAME_PATTERN",
     "Decoded",
@@ -45,6 +46,8 @@ Value = None | bool | int | float | str
 
 # The largest byte offset, and the longest text: far beyond any uplink (12 bytes), small enough for every int.
 MAX_INDEX: Final = 65_535
+# The prefix of the variables that a config declares: customData#temperature.
+CUSTOM_DATA: Final = "customData#"
 NAME_PATTERN: Final = r"[A-Za-z0-9_#-]+"
 
 _KINDS: Final[Mapping[str, Kind]] = {"bool": "bool", "char": "char", "uint": "uint", "int": "int", "float": "float"}
@@ -107,7 +110,7 @@ class _Slot(NamedTuple):
     end: int
 
 
-# How one field is cut out of a payload of one length: its name, shift and mask, the sign bit where two's complement
+# How one field is cut out of a payload of one length: its variable, shift and mask, the sign bit where two's complement
 # is to be undone (else 0), and what turns bits into a value where that takes more. Plain tuples unpack fastest.
 _Step = tuple[str, int, int, int, Callable[[int], Value] | None]
 _Table = tuple[tuple[_Step, ...], tuple[str, ...]]
@@ -146,13 +149,18 @@ class PayloadConfig:
 
     def decode(self, data: bytes) -> Decoded:
         """Reads every field out of a payload of any length."""
+        values: dict[str, Value] = {}
+        missing = self.decode_into(values, data)
+        return Decoded(dict(zip(self.names, values.values(), strict=True)), missing)
+
+    def decode_into(self, values: dict[str, Value], data: bytes) -> tuple[str, ...]:
+        """The same, put as `customData#name` into a mapping that the caller has; returns the names of the missing."""
         table = self._tables.get(len(data))
         if table is None:
             data = data[: self.size + _MAX_SLACK]
             table = self._tables.get(len(data)) or self._compile(len(data))
         steps, missing = table
         stream = int.from_bytes(data, "big")
-        values: dict[str, Value] = {}
         for name, shift, mask, sign, convert in steps:
             raw = (stream >> shift) & mask
             if sign:
@@ -161,7 +169,7 @@ class PayloadConfig:
                 values[name] = raw
             else:
                 values[name] = convert(raw)
-        return Decoded(values, missing)
+        return missing
 
     def _compile(self, size: int) -> _Table:
         steps = tuple(_step(slot, shift=8 * size - slot.end) for slot in self._slots)
@@ -375,9 +383,9 @@ def _lay_out(fields: tuple[Field, ...]) -> tuple[_Slot, ...]:
 def _step(slot: _Slot, *, shift: int) -> _Step:
     each = slot.field
     if shift < 0:
-        return each.name, 0, 0, 0, _absent
+        return CUSTOM_DATA + each.name, 0, 0, 0, _absent
     signed = each.kind == "int" and not each.little_endian
-    return each.name, shift, (1 << each.bits) - 1, 1 << (each.bits - 1) if signed else 0, _converter(each)
+    return CUSTOM_DATA + each.name, shift, (1 << each.bits) - 1, 1 << (each.bits - 1) if signed else 0, _converter(each)
 
 
 def _absent(_: int) -> None:

@@ -22,11 +22,11 @@ time of `re.sub` or `str.format_map`. Generated code would save another third, w
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 from reconciler.errors import GrammarError
 from reconciler.grammar.escape import LONE_SURROGATE, NOT_IN_LINE, Context, escape, escaper
-from reconciler.grammar.payload import NAME_PATTERN, Value
+from reconciler.grammar.payload import CUSTOM_DATA, NAME_PATTERN, Value
 
 __all__ = [
     "CUSTOM_DATA",
@@ -50,9 +50,6 @@ __all__ = [
     "to_parts",
     "with_stand_ins",
 ]
-
-# The prefix of variables that the payload config declares: customData#temperature.
-CUSTOM_DATA: Final = "customData#"
 
 _REFERENCE = re.compile(
     r"\$\{(?:secret\.(?P<secret>[A-Za-z_][A-Za-z0-9_]*)\})?"

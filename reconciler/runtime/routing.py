@@ -24,10 +24,10 @@ from typing import NamedTuple, TypeVar, assert_never
 
 from reconciler.diagnostics import Severity
 from reconciler.errors import StoreError
-from reconciler.grammar.payload import Decoded, PayloadConfig
+from reconciler.grammar.payload import Decoded, PayloadConfig, Value
 from reconciler.model.alarm import GATHERING, Alarm, AlarmKind
 from reconciler.model.definition import Content, Definition, Finding, check_callback, check_device_type
-from reconciler.model.delivery import Delivery, DeliveryId, Request
+from reconciler.model.delivery import Delivery, DeliveryId, Request, State
 from reconciler.model.downlink import LISTENING, Downlink, DownlinkState, InfoCode
 from reconciler.model.message import HEARD, Message, MessageType
 from reconciler.model.resource import (
@@ -44,7 +44,7 @@ from reconciler.model.revision import Revision
 from reconciler.model.value import value
 from reconciler.runtime.downlink import direct_data
 from reconciler.runtime.rendering import RequestBuilder, request_builders, variables_used
-from reconciler.runtime.values import Reading, Values, readings, values_of, with_custom_data
+from reconciler.runtime.values import Reading, Values, add_custom_data, readings, values_of
 
 __all__ = ["FIRES", "Explanation", "Match", "Route", "Router", "render_requests"]
 
@@ -154,6 +154,8 @@ class _Compilation:
     reactions: Mapping[MessageType, _Reaction]
 
 
+# Bound once: the lookup of an enumeration's member takes as long as a call.
+_DUE = State.PENDING
 _NOTHING = Route((), device_type_known=True)
 _UNKNOWN = Route((), device_type_known=False)
 
@@ -256,22 +258,34 @@ class Router:
         return Explanation(self.revision, device_type_known=True, matches=tuple(matches))
 
     def _deliveries(
-        self, promises: Iterable[_Promise], message: Message, values: Values, now: datetime
+        self, promises: Sequence[_Promise], message: Message, values: dict[str, Value], now: datetime
     ) -> tuple[Delivery, ...]:
         revision = self.revision
         no_warnings: tuple[str, ...] = ()
+        if len(promises) == 1:
+            # What most messages make. Nobody else has `values`, so that no copy is needed.
+            ((callback, endpoint, config, build, asks, ordered),) = promises
+            warnings = no_warnings if config is None else add_custom_data(values, config, message)
+            id = DeliveryId(message.id, 0)
+            request = build(values, id)
+            return (
+                Delivery(id, callback, revision, endpoint, request, warnings, now, _DUE, 0, 0, asks, None, ordered),
+            )
         decoded: dict[str, tuple[Values, tuple[str, ...]]] = {}
         deliveries = []
         for ordinal, (callback, endpoint, config, build, asks, ordered) in enumerate(promises):
-            own, warnings = values, no_warnings
+            own: Values = values
+            warnings = no_warnings
             if config is not None:
                 known = decoded.get(config.text)
                 if known is None:
-                    known = decoded[config.text] = with_custom_data(values, config, message)
+                    copied = values.copy()
+                    known = decoded[config.text] = copied, add_custom_data(copied, config, message)
                 own, warnings = known
             id = DeliveryId(message.id, ordinal)
+            request = build(own, id)
             deliveries.append(
-                Delivery(id, callback, revision, endpoint, build(own, id), warnings, now, asks=asks, ordered=ordered)
+                Delivery(id, callback, revision, endpoint, request, warnings, now, _DUE, 0, 0, asks, None, ordered)
             )
         return tuple(deliveries)
 
@@ -298,10 +312,10 @@ class Router:
 def render_requests(callback: Callback, message: Message) -> tuple[tuple[Request, ...], tuple[str, ...]]:
     """Exactly what this callback sends for this message, and the warnings that its deliveries would carry."""
     wanted = readings(callback.type, variables_used(callback.channel))
-    values: Values = values_of(message, wanted, duplicate=False)
+    values = values_of(message, wanted, duplicate=False)
     warnings: tuple[str, ...] = ()
     if callback.payload is not None:
-        values, warnings = with_custom_data(values, callback.payload, message)
+        warnings = add_custom_data(values, callback.payload, message)
     builders = request_builders(callback.channel)
     requests = tuple(build(values, DeliveryId(message.id, ordinal)) for ordinal, build in enumerate(builders))
     return requests, warnings

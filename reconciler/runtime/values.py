@@ -21,13 +21,12 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from reconciler.grammar.escape import Json
-from reconciler.grammar.payload import Decoded, PayloadConfig, Value
-from reconciler.grammar.template import CUSTOM_DATA
+from reconciler.grammar.payload import PayloadConfig, Value
 from reconciler.model.message import Message
 from reconciler.model.resource import CallbackType
 from reconciler.model.variables import Form, offered
 
-__all__ = ["Reading", "Values", "readings", "values_of", "with_custom_data"]
+__all__ = ["Reading", "Values", "add_custom_data", "readings", "values_of"]
 
 Values = Mapping[str, Value]
 """Variables by name, `customData#name` among them."""
@@ -73,20 +72,17 @@ def readings(callback_type: CallbackType, used: Iterable[str]) -> tuple[Reading,
     )
 
 
-def with_custom_data(values: Values, config: PayloadConfig, message: Message) -> tuple[Values, tuple[str, ...]]:
-    """The variables and the fields of the payload as `customData#name`, and a warning for each that is `null`."""
-    decoded = config.decode(message.data)
-    own = dict(values)
-    for name, field in decoded.values.items():
-        own[CUSTOM_DATA + name] = field
-    return own, _missing_fields(config, decoded, message) if decoded.missing else ()
+def add_custom_data(values: dict[str, Value], config: PayloadConfig, message: Message) -> tuple[str, ...]:
+    """Put the fields of the payload among the variables as `customData#name`; a warning for each that is `null`."""
+    missing = config.decode_into(values, message.data)
+    return _missing_fields(config, missing, message) if missing else ()
 
 
-def _missing_fields(config: PayloadConfig, decoded: Decoded, message: Message) -> tuple[str, ...]:
+def _missing_fields(config: PayloadConfig, missing: Iterable[str], message: Message) -> tuple[str, ...]:
     size = f"{len(message.data)} byte{'' if len(message.data) == 1 else 's'}"
     return tuple(
         f"The field {name} does not fit the payload of {size}; the payload config needs {config.size}. It is null."
-        for name in decoded.missing
+        for name in missing
     )
 
 
