@@ -49,7 +49,7 @@ _READER_PRAGMAS: Final = (
     # Listings stop when they have enough. An index made on the way would read everything before the first row.
     "PRAGMA automatic_index = OFF",
 )
-_STATEMENTS_KEPT: Final = 256  # nine sizes of each insert, and the rest
+_STATEMENTS_KEPT: Final = 256  # eleven sizes of each insert, and the rest
 
 INCREMENTAL: Final = 2
 """The value of `PRAGMA auto_vacuum` in a file that can return pages."""

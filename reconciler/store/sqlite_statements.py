@@ -20,7 +20,7 @@ __all__ = ["as_json", "insert", "json_rows", "packed"]
 
 _T = TypeVar("_T")
 
-_LARGEST_INSERT: Final = 256
+_LARGEST_INSERT: Final = 1_024
 
 
 def insert(
