@@ -38,13 +38,24 @@ class Access:
         self._telling = Pace(burst=_TOLD_AT_ONCE, interval=_TOLD_EACH)
         self._untold = 0
 
-    def admit(self, asgi: Mapping[str, Any], authorization: bytes | None, scope: Scope, *, door: str) -> Token:
+    def admit(
+        self,
+        asgi: Mapping[str, Any],
+        authorization: bytes | None,
+        scope: Scope,
+        *,
+        door: str,
+        digest: bytes | None = None,
+    ) -> Token:
         """The token of a request that may pass `door`; `asgi` is the request's ASGI scope.
+
+        `digest` is that of the header, where somebody has it at hand.
 
         Raises:
             DoorError: it may not.
         """
-        token = self.tokens.token_of(authorization)
+        tokens = self.tokens
+        token = tokens.token_of(authorization) if digest is None else tokens.token_of_digest(digest)
         if token is not None and scope in token.scopes:
             return token
         raise self._refusal(asgi, authorization, token, scope, door=door)

@@ -24,7 +24,7 @@ from reconciler.runtime.api.deliveries import Deliveries
 from reconciler.runtime.api.doors import Door
 from reconciler.runtime.api.downlinks import Downlinks
 from reconciler.runtime.api.health import Health
-from reconciler.runtime.api.ingest import INGEST_PATH, Ingest, Posted
+from reconciler.runtime.api.ingest import INGEST_PATH, Head, Ingest, Posted
 from reconciler.runtime.api.messages import Messages
 from reconciler.runtime.api.metrics import ConnectionCounts, Metrics, Reloads
 from reconciler.runtime.api.networks.doors import Networks
@@ -90,7 +90,7 @@ class Application:
         self.doors = doors
         self._ingest = ingest
         self._posts = Posts(take=ingest.take, bug=_bug_in_messages, done=ingest.done)
-        self.shortcut = Shortcut(INGEST_PATH, self._answer)
+        self.shortcut = Shortcut(INGEST_PATH, self._answer, Head.read)
         self._others = Router(_routes(doors, access), redirect_slashes=False, default=_nowhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,11 +108,11 @@ class Application:
             await send_json(send, 500, _BUG)
 
     def _answer(
-        self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes, answered: Answered
+        self, asgi: Mapping[str, Any], head: Head, body: bytes, answered: Answered
     ) -> asyncio.Task[None] | None:
         """What the messages in `body` come to; see `shortcut`."""
         try:
-            post = self._ingest.read(asgi, headers, body)
+            post = self._ingest.read(asgi, head, body)
         except Exception:
             post = _bug_in_messages()
         if isinstance(post, Posted):

@@ -70,19 +70,29 @@ class Bounds:
 class Connections(ServerState):
     """All connections of a server, and what they share."""
 
-    def __init__(self, bounds: Bounds, shortcut: Shortcut | None = None) -> None:
+    def __init__(self, bounds: Bounds, shortcut: Shortcut[Any] | None = None) -> None:
         super().__init__()
         self.bounds = bounds
         self.shortcut = shortcut
         self.turn = Turn()
         self.connections: set[Connection] = set()  # type: ignore[assignment]
         self.made = 0
+        self._heads: dict[int, bytes] = {}
         self._of_address: Counter[str] = Counter()
         self._lost = asyncio.Event()
 
     def date(self, now: datetime) -> None:
         """The Date header that answers carry from now on (RFC 9110 section 6.6.1)."""
         self.default_headers = [(b"date", format_datetime(now, usegmt=True).encode())]
+        self._heads.clear()
+
+    def head(self, status: int) -> bytes:
+        """How an answer in JSON begins, up to its length; made once for each status and date."""
+        head = self._heads.get(status)
+        if head is None:
+            lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self.default_headers)]
+            head = self._heads[status] = b"".join([*lines, b"content-type: application/json\r\ncontent-length: "])
+        return head
 
     def connection_lost(self, address: str) -> None:
         """A connection is gone."""
@@ -243,12 +253,12 @@ class Connection(HttpToolsProtocol):
     def _answer(self, answer: Answer) -> None:
         """Answer a request whose head is known, then go on with what came meanwhile."""
         status, body, more = answer
-        lines = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in self._all.default_headers)]
-        lines.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
-        lines += [f"{name.lower()}: {text}\r\n".encode() for name, text in more.items()]
+        head = b"%b%d\r\n" % (self._all.head(status), len(body))
+        for name, text in more.items():
+            head += f"{name.lower()}: {text}\r\n".encode()
         if self._closes:
-            lines.append(b"connection: close\r\n")
-        self._answers.write_whole(b"".join([*lines, b"\r\n", body]))
+            head += b"connection: close\r\n"
+        self._answers.write_whole(b"%b\r\n%b" % (head, body))
         if self.flow.write_paused:
             task = self.loop.create_task(self._go_on_when_read())
             self.tasks.add(task)

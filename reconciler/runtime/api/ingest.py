@@ -35,10 +35,11 @@ from reconciler.runtime.api.doors import Door, stopping
 from reconciler.runtime.api.room import Room
 from reconciler.runtime.api.shortcut import Answer
 from reconciler.runtime.api.tokens import Scope as TokenScope
+from reconciler.runtime.api.tokens import digest_of
 from reconciler.runtime.engine import Engine, Taken
 from reconciler.store.protocol import Kept
 
-__all__ = ["INGEST_PATH", "MAX_BODY_BYTES", "MAX_MESSAGES", "Ingest", "Posted", "split_body"]
+__all__ = ["INGEST_PATH", "MAX_BODY_BYTES", "MAX_MESSAGES", "Head", "Ingest", "Posted", "split_body"]
 
 INGEST_PATH: Final = "/v1/messages"
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -74,6 +75,25 @@ class _Reading:
             else:
                 messages.append(message)
                 ids.append(message.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of a request say that was accepted, so that they passed every check but that of the token.
+
+    Attributes:
+        lines: whether the content type says that each line is a message.
+    """
+
+    authorization: bytes | None
+    digest: bytes | None
+    lines: bool
+
+    @classmethod
+    def read(cls, headers: Mapping[bytes, bytes]) -> "Head":
+        """Find it out."""
+        authorization = headers.get(b"authorization")
+        return cls(authorization, digest_of(authorization), _means_lines(headers.get(b"content-type", b"")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +156,20 @@ class Ingest:
         finally:
             self._hand.let_go(held)
 
-    def read(self, asgi: Mapping[str, Any], headers: Mapping[bytes, bytes], body: bytes) -> "Posted | Answer":
+    def read(self, asgi: Mapping[str, Any], head: Head, body: bytes) -> Posted | Answer:
         """Read a request that is there as a whole; `asgi` says who sends it. An answer when it is refused.
 
         Of what is returned `done` has to be told.
         """
         try:
-            self._check(asgi, headers)
+            self._access.admit(asgi, head.authorization, TokenScope.INGEST, door=INGEST_PATH, digest=head.digest)
+            self._check_ready()
             self._hand.hold(len(body))
         except DoorError as error:
             return _refusal(error)
         reading = _Reading()
         try:
-            reading.read(split_body(body, headers.get(b"content-type", b"")), self._engine.now())
+            reading.read(_split(body, lines=head.lines), self._engine.now())
         except BaseException as error:
             self._hand.let_go(len(body))
             if isinstance(error, DoorError):
@@ -156,7 +177,7 @@ class Ingest:
             raise
         return Posted(reading, len(body))
 
-    async def take(self, posts: Sequence["Posted"]) -> Sequence[Answer]:
+    async def take(self, posts: Sequence[Posted]) -> Sequence[Answer]:
         """Take what can be taken of each, all in one call; an answer for each."""
         engine = self._engine
         messages = [message for post in posts for message in post.reading.messages]
@@ -174,7 +195,7 @@ class Ingest:
             start = end
         return answers
 
-    def done(self, posts: Sequence["Posted"]) -> None:
+    def done(self, posts: Sequence[Posted]) -> None:
         """Forget them."""
         self._hand.let_go(sum(post.bytes for post in posts))
 
@@ -184,15 +205,18 @@ class Ingest:
     def _check(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
         """Everything that can be said before the body."""
         self._admit(scope, headers)
-        if not self._engine.is_running:
-            raise stopping()
-        if self._room.full is not None:
-            raise self._room.refusal()
+        self._check_ready()
         if scope.get("query_string"):
             raise DoorError(400, "unknown-parameter", "This door takes no parameters.")
         check_announced(headers, limit=MAX_BODY_BYTES)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise DoorError(415, "encoding-not-supported", "This door takes bodies without a Content-Encoding.")
+
+    def _check_ready(self) -> None:
+        if not self._engine.is_running:
+            raise stopping()
+        if self._room.full is not None:
+            raise self._room.refusal()
 
     async def _receive_parts(self, receive: Receive, first: AsgiMessage) -> bytes:
         """A body that does not come in one piece; what has arrived counts while the rest is awaited."""
@@ -238,7 +262,15 @@ def split_body(body: bytes, content_type: bytes) -> Sequence[object]:
     Raises:
         DoorError: the body is not JSON, or holds too many messages.
     """
-    if content_type.partition(b";")[0].strip().lower() in _NDJSON_TYPES:
+    return _split(body, lines=_means_lines(content_type))
+
+
+def _means_lines(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() in _NDJSON_TYPES
+
+
+def _split(body: bytes, *, lines: bool) -> Sequence[object]:
+    if lines:
         return _split_lines(body)
     try:
         value = orjson.loads(body)

@@ -17,7 +17,7 @@ import ssl
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -72,7 +72,7 @@ async def serve(
     started: Callable[[str], None] = lambda url: None,
     bounds: Bounds | None = None,
     tls: ssl.SSLContext | None = None,
-    shortcut: Shortcut | None = None,
+    shortcut: Shortcut[Any] | None = None,
 ) -> None:
     """Serve until `stop` is set, then end in good order; the listener is closed by then.
 

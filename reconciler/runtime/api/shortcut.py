@@ -6,7 +6,7 @@
 2. Only a small request that cannot be read in another way takes it: it comes in one piece, between requests, with
    nothing behind it, and its head says exactly so by one Content-Length. Everything else goes the long way, and a head
    is known only after its request went the long way and was accepted, so that strangers leave none here.
-3. Nothing else is remembered: token, room and body are looked at each time, by the same code.
+3. What a head says is found out once; whether its token still opens the door, room and body are looked at each time.
 4. As many heads are kept as 1,000 clients need that send bodies of a few lengths; clients that never send the same head
    twice cost a megabyte and nothing else.
 """
@@ -14,7 +14,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 __all__ = ["Answer", "Answered", "Answering", "Shortcut"]
 
@@ -24,10 +24,10 @@ Answer: TypeAlias = tuple[int, bytes, Mapping[str, str]]
 Answered: TypeAlias = Callable[[Answer], None]
 """Is given the answer to a request."""
 
-Answering: TypeAlias = Callable[
-    [Mapping[str, Any], Mapping[bytes, bytes], bytes, Answered], "asyncio.Task[None] | None"
-]
-"""Answers a request, given who sends it (`client`, as in an ASGI scope), headers and body; raises nothing.
+H = TypeVar("H")
+
+Answering: TypeAlias = Callable[[Mapping[str, Any], H, bytes, Answered], "asyncio.Task[None] | None"]
+"""Answers a request, given who sends it (`client`, as in an ASGI scope), its head and its body; raises nothing.
 
 It calls the last argument, at once or in the task that it returns; not when that task is cancelled.
 """
@@ -42,31 +42,33 @@ _NEVER: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"te", b
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    headers: Mapping[bytes, bytes]
+class _Head(Generic[H]):
+    said: H
     length: int
 
 
-class Shortcut:
-    """Heads of accepted POSTs to one path, and what answers them.
+class Shortcut(Generic[H]):
+    """Heads of accepted POSTs to one path, what they say, and what answers them.
 
     Attributes:
         answering: what the long way would come to as well.
     """
 
-    def __init__(self, path: str, answering: Answering) -> None:
+    def __init__(self, path: str, answering: Answering[H], read: Callable[[Mapping[bytes, bytes]], H]) -> None:
+        """`read` finds out what the headers of an accepted request say."""
         self.answering = answering
+        self._read = read
         self._raw_path = path.encode()
         self._request_line = b"POST %b HTTP/1.1\r\n" % self._raw_path
-        self._heads: dict[bytes, _Head] = {}
+        self._heads: dict[bytes, _Head[H]] = {}
 
-    def known(self, data: bytes) -> tuple[Mapping[bytes, bytes], bytes] | None:
-        """Headers and body, if these bytes are one whole request with a head that is known."""
+    def known(self, data: bytes) -> tuple[H, bytes] | None:
+        """Head and body, if these bytes are one whole request with a head that is known."""
         end = data.find(_END, 0, _MAX_HEAD_BYTES) + len(_END)
         head = self._heads.get(data[:end])
         if head is None or len(data) != end + head.length or head.length > _MAX_BODY_BYTES:
             return None
-        return head.headers, data[end:]
+        return head.said, data[end:]
 
     def may_learn(self, data: bytes) -> bool:
         """Whether these bytes begin with a head that could be known once they were accepted."""
@@ -85,4 +87,4 @@ class Shortcut:
             return
         if len(self._heads) >= _HEADS_KEPT:
             del self._heads[next(iter(self._heads))]
-        self._heads[data[:end]] = _Head(headers, len(data) - end)
+        self._heads[data[:end]] = _Head(self._read(headers), len(data) - end)

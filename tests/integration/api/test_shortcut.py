@@ -44,7 +44,7 @@ class Echoing:
 
     def __post_init__(self) -> None:
         self.enter.set()
-        self.shortcut = Shortcut("/v1/messages", self.answer)
+        self.shortcut = Shortcut("/v1/messages", self.answer, dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
