@@ -37,6 +37,7 @@ from reconciler.store.sqlite_values import (
 )
 
 __all__ = [
+    "DELIVERED",
     "DELIVERY",
     "HEARD_TYPES",
     "JOINED",
@@ -76,6 +77,7 @@ _TYPES: Final = (
 )
 
 PENDING: Final = STATES.index(State.PENDING)
+DELIVERED: Final = STATES.index(State.DELIVERED)
 UNDELIVERED: Final = STATES.index(State.UNDELIVERED)
 JOINED: Final = STATES.index(State.JOINED)
 WAITING: Final = STATES.index(State.WAITING)
