@@ -3,7 +3,7 @@
 A write to a socket of this machine wakes whoever reads it. With 30 us of other work between two writes the reader
 sleeps again each time, and waking it costs more than the write: on a virtual machine with two processors the system
 calls for a delivery took 12 us of the event loop's 60. Written together they find their readers awake, which gave a
-tenth more messages a second by posts of 50, and a seventh more by single ones (medians of seven paired runs).
+tenth more messages a second by posts of 50 (the median of seven paired runs).
 """
 
 import asyncio
