@@ -10,8 +10,9 @@ Rules:
 3. Tags are refused: nothing in a file may choose what is built from it.
 4. Anchors and aliases may be used, and `<<` merges mappings: an explicit key wins over a merged one, an earlier mapping
    over a later one. YAML 1.2 has no merge key, but ruamel and editors apply it, and people rely on it.
-5. A text cannot be costly: at most 64 levels, and 20,000 values repeated by aliases. libyaml itself has no
-   limit of levels, and crashes the process at some hundred thousand.
+5. A text cannot be costly: at most 64 levels, and 20,000 values repeated by aliases. libyaml knew no limit of levels
+   until 0.2.5, and crashed the process at some hundred thousand. Since 0.2.6 its scanner, which reads ahead, ends at
+   1,000 brackets, before anyone has counted 64 of them: the pure classes then say where level 65 begins.
 6. A file may hold several documents; those that hold nothing at all are passed over.
 7. A mistake is a diagnostic. After a syntax error nothing more is known of a file; after any other, all is.
 
@@ -47,6 +48,8 @@ HAVE_LIBYAML: Final[bool] = yaml.__with_libyaml__
 MAX_DEPTH: Final = 64
 MAX_REPEATED: Final = 20_000
 
+_LIBYAML_TOO_DEEP: Final = "exceeded maximum nesting depth"  # yaml_parser_increase_flow_level in libyaml 0.2.6
+
 # PyYAML's nodes: their stubs leave out what the composers put in.
 _Node: TypeAlias = Any
 
@@ -66,6 +69,8 @@ def parse(text: str, *, name: str, accelerated: bool = HAVE_LIBYAML) -> Source:
     except _Refused as refused:
         return Source(diagnostics=(*constructor.found, refused.diagnostic(source)))
     except YAMLError as error:
+        if accelerated and getattr(error, "problem", None) == _LIBYAML_TOO_DEEP:
+            return parse(text, name=name, accelerated=False)
         return Source(diagnostics=(*constructor.found, _syntax_error(error, source)))
     if not documents and not constructor.found:
         detail = f"{name} holds no value: it is empty, or all of it is comments."

@@ -191,8 +191,14 @@ class TestMistakes:
     def test_levels_have_a_limit(self, opening: str, *, accelerated: bool) -> None:
         assert problem_of(opening * (MAX_DEPTH + 1), accelerated=accelerated).code == "yaml-too-deep"
 
-    def test_a_million_levels_are_no_crash(self, *, accelerated: bool) -> None:
-        assert problem_of("[" * 1_000_000, accelerated=accelerated).code == "yaml-too-deep"
+    @pytest.mark.parametrize("before", ["", "a: 1\n---\n", "a: !x 1\n---\n"])
+    @pytest.mark.parametrize("levels", [1_000, 1_001, 1_000_000])  # libyaml 0.2.6 ends at 1,000, 0.2.5 by a crash
+    def test_a_million_levels_are_no_crash(self, before: str, levels: int, *, accelerated: bool) -> None:
+        source = parse(before + "[" * levels, name="file", accelerated=accelerated)
+        problem = source.diagnostics[-1]
+        assert problem.code == "yaml-too-deep", problem
+        assert problem.place == ("file", 1 + before.count("\n"), MAX_DEPTH)
+        assert [each.code for each in source.diagnostics[:-1]] == ["yaml-tag"] * before.count("!")
 
     def test_the_deepest_level_is_still_read(self, *, accelerated: bool) -> None:
         depth = MAX_DEPTH - 1
