@@ -8,9 +8,10 @@
 
 import asyncio
 import logging
+import weakref
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -79,6 +80,7 @@ class Events:
         self.tracing: Tracing | None = None
         self._subscribers: set[_Subscriber] = set()
         self._closed = False
+        self._last_failure: Callable[[], StoreError | None] = lambda: None
 
     def taken(self, *, accepted: int, repeated: int, unrouted: int, receptions: int = 0) -> None:
         """Messages became durable, `unrouted` of them without a device type that is known; others were recognised.
@@ -194,7 +196,14 @@ class Events:
             log.info("store.pruning-resumed")
 
     def store_failed(self, error: StoreError) -> None:
-        """The store could not do what it was asked; it will be asked again."""
+        """The store could not do what it was asked, by the engine or by a request that is answered with 503.
+
+        What was written together fails with one error, which each of those who waited for it reports: that is one
+        failure.
+        """
+        if error is self._last_failure():
+            return
+        self._last_failure = weakref.ref(error)  # it holds a traceback, and by it the messages that were to be written
         self.counters.store_failures += 1
         log.error("store.failed", extra={"error": str(error)})
 

@@ -8,7 +8,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -75,7 +75,7 @@ def application(
         *Revisions(engine, access).doors(),
         *Networks(engine, room).doors(),
     )
-    return Application(ingest, (*doors, *Description(doors).doors()), access)
+    return Application(ingest, (*doors, *Description(doors).doors()), access, store_failed=engine.events.store_failed)
 
 
 class Application:
@@ -86,12 +86,14 @@ class Application:
         shortcut: how messages may get past ASGI, for a server that knows it.
     """
 
-    def __init__(self, ingest: Ingest, doors: Sequence[Door], access: Access) -> None:
+    def __init__(
+        self, ingest: Ingest, doors: Sequence[Door], access: Access, *, store_failed: Callable[[StoreError], None]
+    ) -> None:
         self.doors = doors
         self._ingest = ingest
         self._posts = Posts(take=ingest.take, bug=_bug_in_messages, done=ingest.done)
         self.shortcut = Shortcut(INGEST_PATH, self._answer, Head.read)
-        self._others = Router(_routes(doors, access), redirect_slashes=False, default=_nowhere)
+        self._others = Router(_routes(doors, access, store_failed), redirect_slashes=False, default=_nowhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -127,22 +129,26 @@ def _bug_in_messages() -> Answer:
     return 500, orjson.dumps(_BUG), {}
 
 
-def _routes(doors: Iterable[Door], access: Access) -> Sequence[Route]:
+def _routes(doors: Iterable[Door], access: Access, store_failed: Callable[[StoreError], None]) -> Sequence[Route]:
     """A route for each path; the first that fits is taken, so fixed paths come before those with parameters."""
     by_path: dict[str, dict[str, Door]] = {}
     for door in doors:
         by_path.setdefault(door.path, {})[door.method] = door
     hand = InHand(_MAX_BYTES_IN_HAND)
-    return [Route(path, _Path(by_path[path], access, hand)) for path in sorted(by_path, key=lambda path: "{" in path)]
+    paths = sorted(by_path, key=lambda path: "{" in path)
+    return [Route(path, _Path(by_path[path], access, hand, store_failed)) for path in paths]
 
 
 class _Path:
     """All methods of one path."""
 
-    def __init__(self, doors: Mapping[str, Door], access: Access, hand: InHand) -> None:
+    def __init__(
+        self, doors: Mapping[str, Door], access: Access, hand: InHand, store_failed: Callable[[StoreError], None]
+    ) -> None:
         self._doors = doors
         self._access = access
         self._hand = hand
+        self._store_failed = store_failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         counted = Counted(receive, self._hand)
@@ -159,6 +165,7 @@ class _Path:
         except DoorError as error:
             response = error_answer(error)
         except StoreError as error:
+            self._store_failed(error)
             response = error_answer(store_error(error))
         finally:
             counted.end()

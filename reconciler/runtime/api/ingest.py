@@ -151,6 +151,7 @@ class Ingest:
         except DoorError as error:
             await send_json(send, error.status, error.body, error.headers)
         except StoreError as error:
+            self._engine.events.store_failed(error)
             refusal = store_error(error)
             await send_json(send, refusal.status, refusal.body, refusal.headers)
         except Disconnected:
@@ -189,6 +190,7 @@ class Ingest:
         try:
             taken = await engine.take(messages) if messages else ()
         except StoreError as error:
+            engine.events.store_failed(error)
             return [_refusal(store_error(error))] * len(posts)
         answers, start = [], 0
         for post in posts:

@@ -79,6 +79,23 @@ async def test_a_store_that_fails_is_named_and_every_door_says_503() -> None:
     assert alive.status_code == 200
 
 
+async def test_a_failure_that_only_a_request_met_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Unreadable(MemoryStore):
+        async def messages_of(self, device: str, *, limit: int) -> Sequence[Message]:
+            raise StoreError(f"{device} is on a bad sector")
+
+    async with in_process(Unreadable()) as rig:
+        for device in ("1C178", "2A"):
+            await rig.client.get(f"/v1/messages?device={device}")
+        found = await samples(rig)
+
+    assert found["reconciler_store_failures_total"] == 2
+    assert [vars(record)["error"] for record in caplog.records if record.message == "store.failed"] == [
+        "1C178 is on a bad sector",
+        "2A is on a bad sector",
+    ]
+
+
 async def test_a_bug_is_answered_without_a_traceback_and_logged_with_one(caplog: pytest.LogCaptureFixture) -> None:
     store = BrokenStore()
     async with in_process(store) as rig:

@@ -265,6 +265,7 @@ async def test_a_store_that_fails_is_told_with_when_to_come_back(error: StoreErr
 
     assert (response.status_code, response.json()["code"]) == (503, code)
     assert int(response.headers["retry-after"]) > 0
+    assert rig.engine.events.counters.store_failures == 1
 
 
 async def test_an_engine_that_stops_takes_nothing(rig: Rig) -> None:

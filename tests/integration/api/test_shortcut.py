@@ -376,6 +376,7 @@ async def test_a_failing_store_and_a_bug_are_told_and_the_connection_stays(
         store.failure = None
         writer.write(request)
 
+        assert served.rig.engine.events.counters.store_failures == isinstance(failure, StoreError)
         assert (refused[0], refused[1]["code"]) == (status, code)
         assert (await read_answer(reader))[0] == 202
         writer.close()

@@ -1,12 +1,14 @@
 """What the log tells of failures: one event each, in virtual time, because giving up takes minutes."""
 
 import logging
+import weakref
 from collections.abc import Sequence
 
 import pytest
 
 from reconciler.errors import StoreError
 from reconciler.model.delivery import Settlement
+from reconciler.runtime.events import Events
 from reconciler.store.memory import MemoryStore
 from tests.unit.runtime.engine_rig import DOWN, Script, callback, running, until_idle, uplink
 from tests.virtual_time import run
@@ -39,6 +41,24 @@ def test_a_delivery_that_is_given_up_is_one_event_for_each_attempt(caplog: pytes
         *(("delivery.attempted", "retry-at", number) for number in (1, 2, 3)),
         ("delivery.attempted", "give-up", 4),
     ]
+
+
+def test_posts_that_were_to_be_written_together_fail_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    events, first, second = Events(), StoreError("the disk is full"), StoreError("the disk is full")
+    for error in (first, first, second):
+        events.store_failed(error)
+
+    assert events.counters.store_failures == 2
+    assert [record.message for record in caplog.records] == ["store.failed"] * 2
+
+
+def test_what_failed_is_not_kept_by_having_been_counted() -> None:
+    events, error = Events(), StoreError("the disk is full")
+    events.store_failed(error)
+    watched = weakref.ref(error)
+    del error
+
+    assert watched() is None
 
 
 def test_a_store_that_fails_is_one_event_and_so_is_the_attempt_it_could_not_keep_at_first(
